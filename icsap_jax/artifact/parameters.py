@@ -1,0 +1,58 @@
+"""A rule's parameters as a file of named arrays, and back into a rule.
+
+The names are the slash-joined paths of the parameters, `allocation/layers/0/kernel`; any program that reads numpy's npz reads
+them. A restored rule must have exactly the parameters its configuration calls for, each with its shape and dtype.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from icsap_jax.bilevel.types import Rule, Tree
+from icsap_jax.checkpoints import named
+from icsap_jax.config import Config, ConfigError
+
+
+def write(path: Path, rule: Rule) -> None:
+    """The parameters at `path`; floating numbers as float32, which is what they were trained in."""
+    plain = {name: np.asarray(leaf) for name, leaf in named(rule.params).items()}
+    np.savez(path, **{name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in plain.items()})
+
+
+def read(path: Path, config: Config, problem: Any, env: Tree) -> Rule:
+    """The rule of `config` with the parameters at `path`. Raises ConfigError where one is missing, left over or misshapen."""
+    blank = outline(config, problem, env)
+    wanted = named(blank.params)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"{path}: the parameters cannot be read ({error}); the file is damaged.") from error
+    for name in [*wanted, *found]:
+        if name not in found:
+            raise ConfigError(f"{path}: the parameter {name} is missing, which the rule in config.yaml has.")
+        if name not in wanted:
+            raise ConfigError(f"{path}: the parameter {name} is not one of the rule's in config.yaml: {', '.join(wanted)}.")
+        have, want = (found[name].shape, str(found[name].dtype)), (wanted[name].shape, str(wanted[name].dtype))
+        if have != want:
+            raise ConfigError(f"{path}: the parameter {name} is {have[1]} {list(have[0])}; the rule in config.yaml has {want[1]} "
+                              f"{list(want[0])} there.")
+    leaves = [jnp.asarray(found[name]) for name in wanted]
+    return Rule(params=jax.tree.unflatten(jax.tree.structure(blank.params), leaves), graph=blank.graph)
+
+
+def outline(config: Config, problem: Any, env: Tree) -> Rule:
+    """The rule of `config` with shapes and dtypes for parameters. Nothing is initialised, which would take seconds; only what a
+    builder computes from the problem's own numbers is."""
+
+    def build(key: jax.Array) -> Rule:
+        with jax.ensure_compile_time_eval():
+            return config.rule.build(problem, env, key)
+
+    return jax.eval_shape(build, jax.random.key(0))

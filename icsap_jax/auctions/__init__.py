@@ -1,0 +1,1 @@
+"""Auctions: bidders with private values for items; a rule that allocates and charges."""

@@ -1,0 +1,110 @@
+"""What a problem file may say about an auction: the auction, and the rules that may run it. Priors are in `prior_schema`.
+
+Each model names its builder; nothing here imports jax.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, model_validator
+
+from icsap_jax.auctions.prior_schema import Uniform
+from icsap_jax.config import Objective, OneOf, PriorModel, Problem, RuleModel, fault, register_objective
+from icsap_jax.config.models import folder_of, under
+
+register_objective("revenue", "icsap_jax.objectives:revenue")
+register_objective("welfare", "icsap_jax.objectives:welfare")
+
+
+class Auction(Problem):
+    """N bidders with private values for M items, from a known prior; the designer allocates and charges.
+
+    `combinatorial` is over two items: a bidder's type is (v₁, v₂, C) and the pair is worth v₁ + v₂ + C, C from `synergy`
+    (Dütting et al. 2019, section 5, settings IV and V).
+    """
+
+    kind: Literal["auction"] = "auction"
+    builder: ClassVar[Any] = "icsap_jax.auctions.problem:build"
+    optimum: ClassVar[Any] = "icsap_jax.auctions.optimum:optimum"
+    baselines: ClassVar[Any] = "icsap_jax.auctions.baselines:baselines"
+    pictures: ClassVar[Any] = "icsap_jax.auctions.pictures:draw"
+    table: ClassVar[Any] = "icsap_jax.auctions.table:Table"
+    memory_keys: ClassVar[tuple[str, ...]] = ("problem.bidders", "problem.items", "training.batch")
+    defaults: ClassVar[dict[str, Any]] = {
+        "rule": {"kind": "regretnet"},
+        "training": {
+            "steps": 20000,
+            "batch": 512,
+            "learning_rate": 3e-3,
+            "decay": "cosine",
+            "response": {"kind": "exchange"},
+            "lagrangian": {"kind": "annealed", "multiplier": 5.0, "multiplier_end": 60.0},
+        },
+        "evaluation": {},
+    }
+    examples: ClassVar[list[dict[str, Any]]] = [
+        {"kind": "auction", "bidders": 1, "items": 2, "prior": {"kind": "uniform", "low": 0, "high": 1}},
+        {"kind": "auction", "bidders": 2, "items": 2, "valuation": "unit_demand", "prior": {"kind": "uniform", "low": 2, "high": 3}},
+        {"kind": "auction", "bidders": 2, "items": 2, "valuation": "combinatorial", "prior": {"kind": "uniform", "low": 1, "high": 2}},
+    ]
+
+    bidders: int = Field(ge=1)
+    items: int = Field(ge=1)
+    valuation: Literal["additive", "unit_demand", "combinatorial"] = "additive"
+    prior: OneOf[PriorModel] = Field(description="of each bidder's values for the items")
+    synergy: OneOf[PriorModel] | None = Field(None, description="of C, combinatorial only; null: uniform on [-1, 1]")
+    objective: Objective = Field("revenue", description="a name, or weights by name")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_synergy(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("valuation") == "combinatorial" and data.get("synergy") is None:
+            return {**data, "synergy": Uniform(low=-1.0, high=1.0)}
+        return data
+
+    @model_validator(mode="after")
+    def _fits(self, info: ValidationInfo) -> Auction:
+        combinatorial = self.valuation == "combinatorial"
+        if combinatorial and self.items != 2:
+            raise fault((["items"], "should be 2 when valuation is combinatorial", self.items))
+        if self.synergy is not None and not combinatorial:
+            raise fault((["synergy"], f"belongs to valuation: combinatorial, not {self.valuation}", self.synergy.kind_name()))
+        with under("prior"):
+            self.prior.check(self.bidders, self.items, folder_of(info))
+        if self.synergy is not None:
+            with under("synergy"):
+                self.synergy.check(self.bidders, 1, folder_of(info))
+        return self
+
+    def memory(self, training: Any, rule: RuleModel) -> int:
+        """Bytes of one training step: rows of reports (the truth, and each bidder's deviations tried) through the networks, three
+        times for the forward pass, its residuals and the gradients; the menus of exchanged reports; parameters with Adam's two
+        moments and a gradient; and the remembered misreports of the published ascent."""
+        response, hidden = training.response, list(getattr(rule, "hidden", [100, 100]))
+        inputs, outputs = self.bidders * (self.items + 1), 2 * (self.bidders + 1) * (self.items + 1)
+        exchanged: int = getattr(response, "reports", 0) or 0
+        tried: int = getattr(response, "count", 1) or 1
+        rows = training.batch * (1 if exchanged else 1 + self.bidders * tried)
+        menu = training.batch * self.bidders * (training.batch if self.bidders == 1 else exchanged) if exchanged else 0
+        layers = [inputs, *hidden, outputs]
+        parameters = 2 * sum(a * b for a, b in pairwise(layers))
+        pool = (getattr(response, "pool", None) or 0) * training.batch * inputs
+        return 4 * (4 * menu + 3 * rows * (inputs + outputs + 2 * sum(hidden)) + 4 * parameters * training.members + pool)
+
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class RegretNet(RuleModel):
+    """Separate allocation and payment networks, feasible and individually rational by construction (Dütting et al. 2019)."""
+
+    kind: Literal["regretnet"] = "regretnet"
+    builder: ClassVar[Any] = "icsap_jax.auctions.rules:regretnet"
+    problems: ClassVar[tuple[str, ...]] = ("auction",)
+    examples: ClassVar[list[dict[str, Any]]] = [{"kind": "regretnet", "hidden": [8, 8]}]
+
+    hidden: list[Width] = Field([100, 100], description="width of each hidden layer, in both networks")
+    activation: Literal["tanh", "relu", "sigmoid", "softplus", "elu", "gelu", "silu"] = "tanh"
+    normalise: bool = Field(True, description="reports enter as (report − centre) / half-width of the support; false as published")

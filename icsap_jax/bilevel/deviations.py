@@ -1,0 +1,152 @@
+"""The strong search for profitable deviations, by which every rule is judged.
+
+Box actions: for each agent a grid over its reports (joint; where that would be too large, each number of the report alone plus
+a coarse joint grid or, in many dimensions, even random points) and scaled-down truths, then the best point of each of `starts`
+regions refined by ascent, the most promising quarter of them to the end. Searching needs no precision and runs in float32; what
+was found is judged in float64. So the gap is a true lower bound, never an artefact of rounding. Finite actions: all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from icsap_jax.bilevel.gap import gains, gap_and_decision
+from icsap_jax.bilevel.responses import deviated_utility, pure_actions, refine
+from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
+
+TILE = 100  # profiles searched at once: tiles that fit the cache are faster than all profiles together
+JOINT_BUDGET = 45_000  # grid points a lone agent's joint grid may have; its K decisions serve every profile
+
+
+@dataclass(frozen=True)
+class Search:
+    """How hard to look: `joint` points per number in the joint grid, `single` per number alone, `starts` refined by `steps`."""
+
+    joint: int | None
+    single: int
+    starts: int
+    steps: int
+
+    def joint_points(self, agents: int, width: int) -> np.ndarray:
+        """Points [K, T] of the unit cube: a grid where one fits, else evenly spread random ones."""
+        if self.joint is not None:
+            side = self.joint
+        elif agents == 1 and width <= 2:
+            side = 201
+        else:
+            side = {1: 201, 2: 21, 3: 8}.get(width, 0)
+        if side and side**width <= JOINT_BUDGET:
+            axes = np.meshgrid(*[np.linspace(0.0, 1.0, side)] * width, indexing="ij")
+            return np.stack(axes, -1).reshape(-1, width)
+        return np.random.default_rng(0).uniform(size=(512, width))
+
+    def method(self, agents: int, width: int) -> str:
+        """One line for `incentive_gap.method`."""
+        points = len(self.joint_points(agents, width))
+        side = round(points ** (1 / width))
+        grid = "×".join([str(side)] * width) if side**width == points else f"{points} random reports"
+        alone = "" if self._grid_is_fine(agents, width) else f" + {self.single} per number alone"
+        return f"grid {grid}{alone} + {self.starts} refined starts"
+
+    def _grid_is_fine(self, agents: int, width: int) -> bool:
+        return len(self.joint_points(agents, width)) >= self.single**width
+
+
+def candidates(search: Search, box: Box, truth: Array) -> Array:
+    """All grid reports [K, I|1, N, T]; I is 1 only for a lone agent whose joint grid is fine enough to stand alone."""
+    agents, width = truth.shape[-2:]
+    joint = jnp.asarray(search.joint_points(agents, width), truth.dtype)[:, None, None, :]
+    joint = box.low + (box.high - box.low) * joint
+    if agents == 1 and search._grid_is_fine(agents, width):
+        return joint
+    joint = jnp.broadcast_to(joint, (joint.shape[0], *truth.shape))
+    line = jnp.linspace(0.0, 1.0, search.single, dtype=truth.dtype).reshape(-1, 1, 1, 1)
+    line = box.low + (box.high - box.low) * line  # [single, 1, N, T]
+    alone = [jnp.where(jnp.arange(width) == place, line, truth[None]) for place in range(width)]
+    shares = jnp.linspace(0.0, 1.0, 21, dtype=truth.dtype).reshape(-1, 1, 1, 1)
+    shrunk = box.low + shares * (truth[None] - box.low)
+    return jnp.concatenate([joint, *alone, shrunk])
+
+
+@partial(jax.jit, static_argnames=("problem", "search"))
+def find(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw) -> Array:
+    """The best deviations found [starts + 1, I, N, T]: the best grid point and the refined starts."""
+    truth, box = problem.recommended(env, draw), problem.space(env, draw)
+    grid = candidates(search, box, truth)
+
+    def utility(deviations):
+        return deviated_utility(problem, env, rule, draw, truth, deviations)
+
+    scored = jnp.broadcast_to(utility(grid), (grid.shape[0], *truth.shape[:-1]))  # [K, I, N]
+    regions = min(search.starts, grid.shape[0])
+    size = -(-grid.shape[0] // regions)
+    padded = jnp.pad(scored, ((0, regions * size - grid.shape[0]), (0, 0), (0, 0)), constant_values=-jnp.inf)
+    place = jnp.argmax(padded.reshape(regions, size, *scored.shape[1:]), 1) + (size * jnp.arange(regions)).reshape(-1, 1, 1)
+    starts = _take(grid, jnp.minimum(place, grid.shape[0] - 1), truth.shape)
+    early = refine(utility, starts, box, 0.02, max(search.steps // 4, 1))
+    order = jnp.argsort(-utility(early), axis=0)[: max(regions // 4, 1)]
+    late = refine(utility, _take(early, order, truth.shape), box, 0.005, search.steps)
+    best = _take(grid, jnp.argmax(scored, 0)[None], truth.shape)
+    return jnp.concatenate([best, early, late])
+
+
+def _take(points: Array, place: Array, shape: tuple[int, ...]) -> Array:
+    """Of points [K, I|1, N, T] those at place [P, I, N], as [P, I, N, T]; nothing of size K·I is made when I is 1."""
+    if points.shape[1] == 1 and shape[0] != 1:
+        return jnp.stack([points[place[..., n], 0, n if points.shape[2] > 1 else 0] for n in range(shape[1])], axis=2)
+    return jnp.take_along_axis(jnp.broadcast_to(points, (points.shape[0], *shape)), place[..., None], axis=0)
+
+
+@partial(jax.jit, static_argnames=("problem",))
+def judge(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Array) -> Array:
+    """The gap [I, N] over given deviations, in the precision of what it is given."""
+    action = problem.recommended(env, draw)
+    return gap_and_decision(problem, env, rule, draw, action, deviations)[0]
+
+
+def box_gap(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw) -> np.ndarray:
+    """The gap [B, N] of every profile of a float64 draw, tile by tile. `env` and `rule` are float64; call under enable_x64."""
+    found = []
+    count = draw.weight.shape[0]
+    env32, rule32 = single(env), single(rule)
+    for start in range(0, count, TILE):
+        tile = jax.tree.map(lambda leaf, at=start: leaf[np.minimum(np.arange(at, at + TILE), count - 1)], draw)
+        with jax.enable_x64(False):
+            deviations = find(problem, search, env32, rule32, single(tile))
+        found.append(np.asarray(judge(problem, env, rule, tile, deviations.astype(jnp.float64))))
+    return np.concatenate(found)[:count]
+
+
+@partial(jax.jit, static_argnames=("problem",))
+def finite_gap(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> tuple[Array, Array]:
+    """The exact gap [I, N] of a finite problem, no margin asked, and the weight [I, N|1] of each information set."""
+    action = problem.recommended(env, draw)
+    deviations = pure_actions(problem, env, draw).astype(draw.weight.dtype)
+    different = jnp.any(deviations != action, axis=-1)
+    gain, decision = gains(problem, env, rule, draw, action, deviations)
+    gap = jax.nn.relu((gain - getattr(problem, "margin", 0.0) * different).max(0))
+    return gap, problem.weight(env, draw, decision)
+
+
+def single(tree: Tree) -> Tree:
+    """The same pytree with float64 leaves as float32 numpy arrays, ready for use where x64 is off."""
+    return jax.tree.map(_cast(np.float32), tree)
+
+
+def double(tree: Tree) -> Tree:
+    """The same pytree with floating leaves as float64 numpy arrays, ready for use under enable_x64."""
+    return jax.tree.map(_cast(np.float64), tree)
+
+
+def _cast(dtype: Any):
+    def cast(leaf):
+        leaf = np.asarray(leaf)
+        return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf
+
+    return cast

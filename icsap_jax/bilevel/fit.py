@@ -1,0 +1,132 @@
+"""The training loop: one compiled scan over steps, over a leading member axis of seeds and hyperparameters.
+
+`init → TrainState`, `step(state) → state, metrics`, `run` scans it in chunks. The loss is −F + what the lagrangian asks for the
+gaps. A member whose loss or gradient stops being finite keeps its last good state and the number of its first bad step, while
+the others go on. Member s draws from fold_in(seed, s), whatever else trains beside it. Where there is an accelerator members
+are vmapped; on a CPU that gains nothing (measured) and they are mapped one after the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.tree_util import register_dataclass
+
+from icsap_jax.bilevel.lagrangian import Prices, numbers
+from icsap_jax.bilevel.types import Array, Problem, Rule, Tree
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """Everything a run is, at one moment; leaves carry a leading member axis [S] once stacked.
+
+    `rule`; `moments` of the optimiser; `prices` on gaps; `memory` of the response; `step` [] taken; `bad_step` [], the first
+    non-finite step or −1; `key` of the member; `numbers` of the training and of the response, as arrays."""
+
+    rule: Rule
+    moments: Tree
+    prices: Prices
+    memory: Tree
+    step: Array
+    bad_step: Array
+    key: Array
+    numbers: dict[str, dict[str, Array]]
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The static part of a run: what is compiled. Two runs with equal trainers share their compiled code."""
+
+    problem: Problem
+    response: Any
+    lagrangian: Any
+    steps: int
+    batch: int
+    decay: str
+
+    @classmethod
+    def of(cls, problem: Problem, training: Any) -> Trainer:
+        """From the `training:` section of a problem file."""
+        return cls(
+            problem=problem, response=training.response.build(), lagrangian=training.lagrangian.build(),
+            steps=training.steps, batch=training.batch, decay=training.decay,
+        )  # fmt: skip
+
+    def init(self, env: Tree, rule: Rule, key: Array, training: Any) -> TrainState:
+        """The state before the first step of one member."""
+        response_numbers = {**numbers(training.response), "pool_key": jax.random.fold_in(key, 1)}
+        memory = self.response.init(self.problem, env, response_numbers, jax.random.fold_in(key, 2), self.batch)
+        outer = numbers(training)
+        return TrainState(
+            rule=rule, moments=optax.scale_by_adam().init(rule.params),
+            prices=self.lagrangian.init(numbers(training.lagrangian), self.problem.agents), memory=memory,
+            step=jnp.zeros((), jnp.int32), bad_step=jnp.full((), -1, jnp.int32), key=jax.random.fold_in(key, 0),
+            numbers={"training": outer, "response": response_numbers},
+        )  # fmt: skip
+
+    def learning_rate(self, settings: dict[str, Array], step: Array) -> Array:
+        """At a step counted from 0: a linear rise over `warmup`, then constant or a cosine to zero."""
+        fraction = step / max(self.steps, 1)
+        rate = settings["learning_rate"] * jnp.minimum(1.0, (fraction + 1.0 / max(self.steps, 1)) / jnp.maximum(settings["warmup"], 1e-9))
+        return rate * 0.5 * (1 + jnp.cos(jnp.pi * fraction)) if self.decay == "cosine" else rate
+
+    def loss(self, rule: Rule, env: Tree, state: TrainState, key: Array) -> tuple[Array, Any]:
+        """−F + the price of the gaps, and the play it came from."""
+        play = self.response.play(
+            self.problem, env, rule, state.memory, key, state.step, self.batch, state.numbers["response"]
+        )  # fmt: skip
+        return self.lagrangian.cost(state.prices, play.gap) - play.value, play
+
+    def step(self, env: Tree, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
+        """One gradient step of one member, and its metrics: each a number, the gap [N]."""
+        key = jax.random.fold_in(state.key, state.step)
+        (loss, play), slope = jax.value_and_grad(self.loss, has_aux=True)(state.rule, env, state, key)
+        settings = state.numbers["training"]
+        norm = optax.global_norm(slope.params)
+        if "clip" in settings:
+            slope = jax.tree.map(lambda leaf: leaf * jnp.minimum(1.0, settings["clip"] / jnp.maximum(norm, 1e-12)), slope)
+        updates, moments = optax.scale_by_adam().update(slope.params, state.moments)
+        rate = self.learning_rate(settings, state.step)
+        params = jax.tree.map(lambda p, u: p - rate * u, state.rule.params, updates)
+        taken = state.step + 1
+        prices = self.lagrangian.update(state.prices, play.gap, play.value, taken, taken / max(self.steps, 1))
+        good = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.global_norm(params)) & (state.bad_step < 0)
+        moved = replace(state, rule=replace(state.rule, params=params), moments=moments, prices=prices, memory=play.memory)
+        kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), moved, state)
+        bad = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)
+        metrics = {"loss": loss, "objective": play.value, "gap": play.gap, "multiplier": prices.multiplier, "gradient_norm": norm}
+        return replace(kept, step=taken, bad_step=bad), {**metrics, **play.parts}
+
+
+@partial(jax.jit, static_argnames=("trainer", "count"), donate_argnames=("state",))
+def run(trainer: Trainer, env: Tree, state: TrainState, count: int) -> tuple[TrainState, dict[str, Array]]:
+    """`count` steps of every member: a state with leaves [S, …] and metrics [S, …] averaged over the chunk. The state given is
+    consumed (its buffers are reused)."""
+
+    def alone(member: TrainState):
+        member, metrics = jax.lax.scan(lambda state, _: trainer.step(env, state), member, None, length=count)
+        return member, jax.tree.map(lambda leaf: leaf.mean(0), metrics)
+
+    members = state.step.shape[0]
+    if members == 1:  # no batching at all: a batch of one still costs layout changes
+        only, metrics = alone(jax.tree.map(lambda leaf: leaf[0], state))
+        return jax.tree.map(lambda leaf: leaf[None], (only, metrics))
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(alone, state)
+    return jax.vmap(alone)(state)
+
+
+def stack(states: list[TrainState]) -> TrainState:
+    """Members side by side, leaves [S, …]."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+
+
+def member(state: TrainState, place: int) -> TrainState:
+    """One member of a stacked state."""
+    return jax.tree.map(lambda leaf: leaf[place], state)

@@ -1,0 +1,118 @@
+"""Prices on incentive gaps. Gaps are ≥ 0, so λ is an exact penalty and never comes down; a budget's multiplier may.
+
+A lagrangian is a static object with `init(numbers, agents)`, `cost(state, gap)` and `update(state, gap, value, step, fraction)`;
+its state is a pytree that rides in the training state, so every number in it can differ from member to member.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+from jax.tree_util import register_dataclass
+
+from icsap_jax.bilevel.types import Array
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Prices:
+    """`multiplier` λ [N], `penalty` ρ [], `numbers` the model's settings as arrays, so that they may vary over members."""
+
+    multiplier: Array
+    penalty: Array
+    numbers: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class AugmentedLagrangian:
+    """Σ_i λ_i·gap_i + ρ/2·gap_i², with λ_i ← λ_i + ρ·gap_i every `every` steps (Dütting et al. 2019, section 4 and appendix).
+    ρ grows by `penalty_increment` every `penalty_every` steps as published, or geometrically over training when `geometric`."""
+
+    every: int
+    penalty_every: int
+    geometric: bool
+
+    def init(self, numbers: dict[str, Array], agents: int) -> Prices:
+        """Prices before the first step."""
+        return Prices(multiplier=jnp.full((agents,), numbers["multiplier"]), penalty=numbers["penalty"], numbers=numbers)
+
+    def cost(self, prices: Prices, gap: Array) -> Array:
+        """What gaps [N] add to the loss."""
+        return jnp.sum(prices.multiplier * gap + prices.penalty / 2 * gap**2)
+
+    def update(self, prices: Prices, gap: Array, value: Array, step: Array, fraction: Array) -> Prices:
+        """Prices after step number `step` (from 1), a `fraction` of training being done."""
+        due = step % self.every == 0
+        multiplier = jnp.where(due, prices.multiplier + prices.penalty * gap, prices.multiplier)
+        if self.geometric:
+            start, end = prices.numbers["penalty"], prices.numbers["penalty_end"]
+            penalty = start * (end / start) ** fraction
+        else:
+            penalty = prices.penalty + jnp.where(step % self.penalty_every == 0, prices.numbers["penalty_increment"], 0.0)
+        return replace(prices, multiplier=multiplier, penalty=penalty)
+
+
+@dataclass(frozen=True)
+class AnnealedPenalty:
+    """Σ_i λ·gap_i with λ rising geometrically over the first `share` of training, then constant while the rule settles. The gap
+    shrinks as 1/λ² all the way, so no step is spent waiting for a multiplier to grow by the gaps it sees."""
+
+    def init(self, numbers: dict[str, Array], agents: int) -> Prices:
+        """Prices before the first step."""
+        return Prices(multiplier=jnp.full((agents,), numbers["multiplier"]), penalty=jnp.zeros(()), numbers=numbers)
+
+    def cost(self, prices: Prices, gap: Array) -> Array:
+        """What gaps [N] add to the loss."""
+        return jnp.sum(prices.multiplier * gap)
+
+    def update(self, prices: Prices, gap: Array, value: Array, step: Array, fraction: Array) -> Prices:
+        """Prices after a `fraction` of training."""
+        start, end = prices.numbers["multiplier"], prices.numbers["multiplier_end"]
+        multiplier = start * (end / start) ** jnp.minimum(1.0, fraction / prices.numbers["share"])
+        return replace(prices, multiplier=jnp.full_like(prices.multiplier, multiplier))
+
+
+@dataclass(frozen=True)
+class BudgetDual:
+    """γ·Σ_i gap_i with log γ following log(gap / budget) (Ivanov et al. 2022, section 4): γ rises while the gap is over its
+    budget and falls while it is under, so no penalty is set by hand. The budget is a share of the objective and shrinks
+    geometrically from `target_start` to `target` over the first two thirds of training."""
+
+    def init(self, numbers: dict[str, Array], agents: int) -> Prices:
+        """Prices before the first step."""
+        return Prices(multiplier=jnp.full((agents,), numbers["multiplier"]), penalty=jnp.zeros(()), numbers=numbers)
+
+    def cost(self, prices: Prices, gap: Array) -> Array:
+        """What gaps [N] add to the loss."""
+        return jnp.sum(prices.multiplier * gap)
+
+    def update(self, prices: Prices, gap: Array, value: Array, step: Array, fraction: Array) -> Prices:
+        """Prices after step number `step`, `value` being the objective on the batch."""
+        numbers = prices.numbers
+        done = jnp.minimum(1.0, fraction * 1.5)
+        budget = numbers["target_start"] * (numbers["target"] / numbers["target_start"]) ** done * jnp.abs(value) / gap.shape[0]
+        distance = jnp.log(jnp.maximum(gap, 1e-3 * budget)) - jnp.log(jnp.maximum(budget, 1e-12))
+        return replace(prices, multiplier=prices.multiplier * jnp.exp(numbers["rate"] * jnp.clip(distance, -2.0, 2.0)))
+
+
+def augmented(model: Any) -> AugmentedLagrangian:
+    """From its model in a problem file."""
+    return AugmentedLagrangian(every=model.multiplier_every, penalty_every=model.penalty_every, geometric=model.penalty_end is not None)
+
+
+def annealed(model: Any) -> AnnealedPenalty:
+    """From its model in a problem file."""
+    return AnnealedPenalty()
+
+
+def budget(model: Any) -> BudgetDual:
+    """From its model in a problem file."""
+    return BudgetDual()
+
+
+def numbers(model: Any) -> dict[str, Array]:
+    """The settings of a model that are real numbers, as float32 arrays: those that may differ from member to member."""
+    found = {name: getattr(model, name) for name in type(model).model_fields}
+    return {name: jnp.asarray(value, jnp.float32) for name, value in found.items() if isinstance(value, float)}

@@ -1,0 +1,121 @@
+"""Models of the parts of a problem file that belong to the core: training, responses, multipliers, evaluation. No jax here."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from icsap_jax.config import Kind, Model, OneOf
+
+
+class Response(Kind):
+    """How the deviations of the agents are searched for during training."""
+
+
+class Exchange(Response):
+    """Reports serve as each other's misreports: every agent draws `reports` types against the same others, and each type may
+    pretend to be any other; the best are then refined by `steps` gradient steps. Global, no cache, fresh profiles every step."""
+
+    kind: Literal["exchange"] = "exchange"
+    builder: ClassVar[str] = "icsap_jax.bilevel.responses:exchange"
+    reports: int = Field(32, ge=2, description="types drawn for each agent against the same others")
+    steps: int = Field(0, ge=0, description="gradient steps from the best report")
+    step_size: float = Field(0.1, gt=0, description="of those steps, in units of the support's width")
+
+
+class Ascent(Response):
+    """The published search (Dütting et al. 2019): per profile, Adam ascent on the misreport from where it last stopped."""
+
+    kind: Literal["ascent"] = "ascent"
+    builder: ClassVar[str] = "icsap_jax.bilevel.responses:ascent"
+    steps: int = Field(25, ge=1, description="Adam steps on the misreports in each training step")
+    step_size: float = Field(0.1, gt=0, description="Adam step size, in the units of the types")
+    pool: int | None = Field(5000, ge=1, description="batches whose misreports are remembered; null: fresh profiles, random starts")
+
+
+class Candidates(Response):
+    """Score random reports and scaled-down truths forward only, keep the best, refine it by gradient steps."""
+
+    kind: Literal["candidates"] = "candidates"
+    builder: ClassVar[str] = "icsap_jax.bilevel.responses:candidates"
+    count: int = Field(16, ge=1, description="candidates scored for each agent and profile")
+    steps: int = Field(5, ge=0, description="gradient steps from the best candidate")
+    step_size: float = Field(0.1, gt=0, description="of those steps, in units of the support's width")
+
+
+class Enumerate(Response):
+    """Every action of a finite problem is tried."""
+
+    kind: Literal["enumerate"] = "enumerate"
+    builder: ClassVar[str] = "icsap_jax.bilevel.responses:enumerate_actions"
+
+
+class Lagrangian(Kind):
+    """How incentive gaps are priced in the training loss."""
+
+
+class Augmented(Lagrangian):
+    """λ·gap + ρ/2·gap², λ ← λ + ρ·gap (Dütting et al. 2019, section 4). ρ grows geometrically over the *fraction* of training
+    done, from `penalty` to `penalty_end`, or by `penalty_increment` every `penalty_every` steps as published."""
+
+    kind: Literal["augmented"] = "augmented"
+    builder: ClassVar[str] = "icsap_jax.bilevel.lagrangian:augmented"
+    multiplier: float = Field(5.0, ge=0, description="λ at the start, one for each agent")
+    multiplier_every: int = Field(100, ge=1, description="steps between updates of λ")
+    penalty: float = Field(1.0, ge=0, description="ρ at the start")
+    penalty_end: float | None = Field(None, ge=0, description="ρ at the end; null: the published stepwise growth")
+    penalty_increment: float = Field(1.0, ge=0, description="added to ρ every penalty_every steps (published growth)")
+    penalty_every: int = Field(10000, ge=1)
+
+
+class Budget(Lagrangian):
+    """A multiplier steered so that the gap meets a budget (Ivanov et al. 2022, section 4): no penalty to set by hand."""
+
+    kind: Literal["budget"] = "budget"
+    builder: ClassVar[str] = "icsap_jax.bilevel.lagrangian:budget"
+    target: float = Field(1e-3, gt=0, description="gap wanted at the end, as a share of the objective")
+    target_start: float = Field(1e-2, gt=0, description="gap allowed at the start; it shrinks geometrically over training")
+    multiplier: float = Field(1.0, gt=0, description="multiplier at the start")
+    rate: float = Field(0.01, gt=0, description="how fast the multiplier's logarithm follows the gap's distance to the budget")
+
+
+class Annealed(Lagrangian):
+    """λ·gap with λ rising geometrically from `multiplier` to `multiplier_end` over the first `share` of training, then constant.
+
+    What to end with follows from the gap wanted: a designer who pays for a gap R gives up about (√P − √R)² of an objective P, so
+    that the two balance where λ ≈ √(P/R). For a gap of 0.0003 on an objective of 0.55 that is 43."""
+
+    kind: Literal["annealed"] = "annealed"
+    builder: ClassVar[str] = "icsap_jax.bilevel.lagrangian:annealed"
+    multiplier: float = Field(5.0, gt=0, description="λ at the start, for each agent")
+    multiplier_end: float = Field(50.0, gt=0, description="λ at the end")
+    share: float = Field(0.8, gt=0, le=1, description="of training over which λ rises; the rest settles at its end")
+
+
+class Training(Model):
+    """The outer loop."""
+
+    steps: int = Field(20000, ge=0, description="gradient steps on the rule")
+    batch: int = Field(128, ge=1, description="profiles drawn each step")
+    members: int = Field(1, ge=1, description="independent runs, seeds fold_in(seed, 0…), trained together")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's, at its peak")
+    decay: Literal["constant", "cosine"] = Field("constant", description="of the learning rate over training")
+    warmup: float = Field(0.0, ge=0, le=1, description="share of training over which the learning rate rises from 0")
+    clip: float | None = Field(None, gt=0, description="global gradient norm above which updates are scaled down")
+    chunk: int = Field(500, ge=1, description="steps between metrics lines; one compiled scan")
+    checkpoint_every: float = Field(30.0, ge=0, description="seconds between checkpoints")
+    response: OneOf[Response] = Field(default_factory=Candidates)
+    lagrangian: OneOf[Lagrangian] = Field(default_factory=Augmented)
+
+
+class Evaluation(Model):
+    """The strong search, in float64 on fresh profiles."""
+
+    seed: int = Field(1_000_003, ge=0, description="of the evaluation profiles, never used in training")
+    profiles: int = Field(100_000, ge=1, description="profiles for the objective")
+    gap_profiles: int = Field(1_000, ge=1, description="profiles on which deviations are searched")
+    starts: int = Field(16, ge=1, description="best grid points refined by ascent, for each agent and profile")
+    steps: int = Field(100, ge=0, description="ascent steps of the refinement")
+    joint_grid: int | None = Field(None, ge=2, description="reports per item in the joint grid; null: 201 for one agent and ≤ 2 items")
+    item_grid: int = Field(101, ge=2, description="reports per item, one item at a time")

@@ -1,0 +1,118 @@
+"""The vocabulary of the core: every object that passes between a problem, a rule, a response and the training loop.
+
+Axis letters, used everywhere: B profiles drawn; I information sets (what an agent knows when it acts; in an auction one for
+each profile, in persuasion one for each signal); N agents; M items; T numbers in one agent's type; A actions; S states;
+K deviations tried. A *problem* is static and hashable; its tables (priors, utilities) travel beside it as `env`, a pytree of
+traced arrays, so that jit compiles once for a whole family of problems and vmap can run over it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.tree_util import register_dataclass
+
+Array = jax.Array
+Tree = Any  # a pytree of arrays
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Draw:
+    """Profiles drawn from the prior. `weight` [B] sums to one (1/B when sampled, the mass when enumerated); `types` is known
+    to the agents alone, leaves [B, …]; `seen` is what the designer observes before deciding, leaves [B, …] or None."""
+
+    weight: Array
+    types: Tree
+    seen: Tree = None
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Box:
+    """Actions are points of a box: `low` and `high` broadcast to an action [I, N, T]."""
+
+    low: Array
+    high: Array
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Finite:
+    """Actions are distributions over A choices, an action is [I, N, A] (one-hot when pure). `mask` [I|1, N, A]: which are legal."""
+
+    mask: Array
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Outcome:
+    """What resulted. `value` [B]: the designer's objective on each profile, whose expectation under `Draw.weight` is F;
+    `objectives[name]` [B]: its parts, unweighted; `constraints[name]`: signed, any shape, satisfied when ≤ 0."""
+
+    value: Array
+    objectives: dict[str, Array]
+    constraints: dict[str, Array]
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Rule:
+    """A rule: `params`, an nnx.State, and `graph`, the static shape of the nnx module they belong to. Being a pytree, a Rule goes
+    straight into grad, optax, vmap and scan; calling it rebuilds the module and runs it."""
+
+    params: Tree
+    graph: nnx.GraphDef = field(metadata={"static": True})
+
+    @classmethod
+    def of(cls, module: nnx.Module) -> Rule:
+        """The rule a freshly built module computes. The module must keep no `rngs`."""
+        graph, params = nnx.split(module)
+        return cls(params=params, graph=graph)
+
+    def __call__(self, *inputs: Any) -> Tree:
+        return nnx.merge(self.graph, self.params)(*inputs)
+
+    def astype(self, dtype: Any) -> Rule:
+        """The same rule with its parameters in another precision."""
+        return Rule(params=jax.tree.map(lambda leaf: leaf.astype(dtype), self.params), graph=self.graph)
+
+
+class Problem(Protocol):
+    """What a domain supplies. Static and hashable; every number that may vary lives in `env`.
+
+    Where a leading axis is written "…", the function must accept any number of extra leading axes on actions and decisions and
+    broadcast over them; that is how K deviations are judged in one call.
+    """
+
+    agents: int
+
+    def draw(self, env: Tree, key: Array, count: int) -> Draw:
+        """`count` profiles from the prior; or, where types are finite, all of them with their mass (`count` is then ignored)."""
+
+    def space(self, env: Tree, draw: Draw) -> Box | Finite:
+        """The actions open to each agent."""
+
+    def recommended(self, env: Tree, draw: Draw) -> Array:
+        """The action [I, N, …] the designer wants: the truth, obedience."""
+
+    def decide(self, env: Tree, rule: Rule, seen: Tree, action: Array) -> Tree:
+        """The decision the rule takes on `action` […, I, N, …]; it never sees types."""
+
+    def utility(self, env: Tree, draw: Draw, decision: Tree, action: Array) -> Array:
+        """Utilities […, I, N] at the *true* types, conditional on the information set."""
+
+    def weight(self, env: Tree, draw: Draw, decision: Tree) -> Array:
+        """The probability [I, N] or [I, 1] of each information set for each agent."""
+
+    def score(self, env: Tree, draw: Draw, decision: Tree, action: Array) -> Outcome:
+        """The designer's objectives and constraints when `action` is played."""
+
+
+def expectation(weight: Array, values: Array) -> Array:
+    """Σ weight·values over all profiles: two arrays of one shape give a number."""
+    return jnp.sum(weight * values)

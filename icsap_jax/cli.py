@@ -1,0 +1,293 @@
+"""The command `icsap`. Progress goes to standard error, results to standard output.
+
+Exit status: 0 done; 2 what the user gave is wrong, said in one sentence; 1 our fault; 130 interrupted, 143 terminated, in both
+cases with a checkpoint written. `--help` and mistakes in a problem file are answered before jax is imported, which takes seconds:
+every command imports what it runs only when it runs it.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from icsap_jax import config as files
+from icsap_jax.config import ConfigError
+
+app = typer.Typer(
+    help="Learn the rules of a game in which telling the truth is everyone's best move.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+Problem = Annotated[Path, typer.Argument(metavar="CONFIG", help="a problem file (YAML)")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="changes, for example training.steps=1000")]
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    cpu = "cpu"
+    gpu = "gpu"
+    tpu = "tpu"
+
+
+class Format(StrEnum):
+    """What a rule can be exported as."""
+
+    stablehlo = "stablehlo"
+    onnx = "onnx"
+    npz = "npz"
+    csv = "csv"
+    json = "json"
+
+
+Where = Annotated[Device | None, typer.Option("--device", help="compute there; left out: the best jax finds")]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: whatever writes a checkpoint on Ctrl-C does so here too."""
+
+
+def main() -> None:
+    """The entry point of the command."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name="icsap")
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise Terminated
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command; what it raises becomes a sentence and an exit status."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **keywords: Any) -> None:
+        try:
+            function(*args, **keywords)
+        except ConfigError as error:
+            _leave(2, str(error))
+        except Terminated:
+            _leave(143, "Terminated.")
+        except KeyboardInterrupt:
+            _leave(130, "Interrupted.")
+        except (typer.Exit, typer.Abort):
+            raise
+        except BrokenPipeError:
+            # The reader, `head` say, has seen enough; nothing may be flushed to it when Python closes.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except Exception as error:
+            _explain(error)
+
+    return guarded
+
+
+def _explain(error: Exception) -> None:
+    """Leave because of an error nobody expected, or one of the machine's that the user can mend."""
+    if os.environ.get("ICSAP_TRACEBACK") == "1":
+        raise error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _leave(2, f"{error.filename or 'The disk'}: there is no space left; make room or choose another place with --out or -o.")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        _leave(2, f"{error.filename}: you may not write there; choose another place with --out or -o.")
+    text = " ".join(str(error).split())
+    _leave(1, f"icsap failed, and not through your input: {type(error).__name__}: {text[:300]}. "
+              "Set ICSAP_TRACEBACK=1 to see where, and please report it.")
+
+
+def _leave(status: int, text: str) -> None:
+    typer.echo(text, err=True)
+    raise typer.Exit(status) from None
+
+
+class Progress:
+    """Says things on standard error. A line that begins with a carriage return is a progress line: each replaces the one before
+    it on a terminal, and in a log file one is kept every ten seconds."""
+
+    def __init__(self) -> None:
+        self.terminal = sys.stderr.isatty()
+        self.open = False
+        self.last = -10.0
+
+    def __call__(self, text: str) -> None:
+        if not text.startswith("\r"):
+            sys.stderr.write(("\n" if self.open else "") + text + "\n")
+            self.open = False
+        elif self.terminal:
+            sys.stderr.write(f"\r\033[K{text[1:]}")
+            self.open = True
+        elif time.monotonic() - self.last >= 10.0:
+            sys.stderr.write(text[1:] + "\n")
+            self.last = time.monotonic()
+        sys.stderr.flush()
+
+
+def _choose_device(device: Device | None) -> None:
+    """Make jax compute on `device`, or say that it is not there."""
+    if device is None:
+        return
+    if device is Device.cpu:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        return
+    import jax
+
+    try:
+        found = jax.devices(device.value)
+    except RuntimeError:
+        there = ", ".join(sorted({each.platform for each in jax.devices()}))
+        raise ConfigError(f"--device {device.value}: jax sees only {there} on this machine; install the jax for your accelerator "
+                          "(for example jax[cuda12]), or leave --device out.") from None
+    jax.config.update("jax_default_device", found[0])
+
+
+def _json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _print_result(result: dict[str, Any], folder: Path, as_json: bool) -> None:
+    if as_json:
+        _json(result)
+    else:
+        from icsap_jax.summary import table
+
+        typer.echo(table(result, folder))
+
+
+@app.command()
+@command
+def train(
+    config: Problem, overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", help="run folder; an existing run resumes  [default: runs/NAME]")] = None,
+    as_json: Json = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check the file, print it with every default, train nothing")] = False,
+    check_gradients: Annotated[bool, typer.Option("--check-gradients", help="compare gradients with finite differences first")] = False,
+    device: Where = None,
+) -> None:
+    """Learn a rule, evaluate it, and write it down."""
+    loaded = files.load(config, overrides or [])
+    if dry_run:
+        plain = loaded.resolved()
+        if as_json:
+            _json(plain)
+        else:
+            typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), nl=False)
+        return
+    _choose_device(device)
+    from icsap_jax import run
+
+    folder = out or Path("runs") / config.stem
+    _print_result(run.train(loaded, folder, Progress(), check_gradients), folder, as_json)
+
+
+@app.command()
+@command
+def evaluate(
+    path: Annotated[Path, typer.Argument(metavar="RUN_OR_ARTIFACT", help="a run folder or an artifact")],
+    profiles: Annotated[int | None, typer.Option(min=1, help="profiles for the objective")] = None,
+    starts: Annotated[int | None, typer.Option(min=1, help="deviations refined for each agent and profile")] = None,
+    as_json: Json = False, device: Where = None,
+) -> None:
+    """Measure a learned rule again on fresh profiles, by the strong search."""
+    _exists(path)
+    _choose_device(device)
+    from icsap_jax import run
+
+    _print_result(run.evaluate(path, profiles, starts), path, as_json)
+
+
+@app.command()
+@command
+def apply(
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="an artifact, or the run folder that holds it")],
+    table: Annotated[Path, typer.Argument(metavar="INPUT.csv", help="bids, one profile a row")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="left out: standard output")] = None,
+) -> None:
+    """Run a learned rule on a table: bids in, allocation and payments out."""
+    _exists(artifact)
+    _exists(table)
+    from icsap_jax import artifact as artifacts
+
+    rows = artifacts.apply(artifact, table, output)
+    typer.echo(f"{rows} rows" + (f" → {output}" if output else ""), err=True)
+
+
+@app.command()
+@command
+def export(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder")],
+    format: Annotated[Format, typer.Option("--format", help="what to write")] = Format.stablehlo,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="the file to write")] = None,
+) -> None:
+    """Write a learned rule in a form other programs read."""
+    _exists(path)
+    from icsap_jax import artifact as artifacts
+
+    typer.echo(str(artifacts.export(path, format.value, output)))
+
+
+@app.command()
+@command
+def verify(path: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="an artifact, or the run folder that holds it")],
+           as_json: Json = False) -> None:
+    """Check an artifact: hashes, a replay in a fresh process, its evidence. Exit status 2 when a check fails."""
+    _exists(path)
+    from icsap_jax import artifact as artifacts
+
+    checks = artifacts.verify(path)
+    if as_json:
+        _json([{"name": check.name, "passed": bool(check.passed), "detail": check.detail} for check in checks])
+    else:
+        for check in checks:
+            typer.echo(f"{'passed' if check.passed else 'FAILED'}  {check.name}: {check.detail}")
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        raise ConfigError(f"{path}: this artifact is not what it was when it was written ({', '.join(failed)}); do not rely on it.")
+
+
+@app.command()
+@command
+def optimum(config: Problem, overrides: Overrides = None, as_json: Json = False) -> None:
+    """The exact answer to a problem, or a bound on it; nothing is trained."""
+    loaded = files.load(config, overrides or [])
+    hook = type(loaded.problem).optimum
+    answer: dict[str, Any] = {"value": None, "method": None, "source": None, "upper_bound": None}
+    if hook is not None:
+        problem, env = loaded.problem.build(loaded.folder)
+        answer.update(files.resolve(hook)(problem, env, loaded.problem) or {})
+    if as_json:
+        _json(answer)
+    else:
+        from icsap_jax.summary import exact_answer
+
+        typer.echo(exact_answer(answer))
+
+
+@app.command()
+@command
+def schema() -> None:
+    """The JSON Schema of problem files, for editors."""
+    _json(files.json_schema())
+
+
+@app.command("demo-table", hidden=True)
+@command
+def demo_table(path: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
+    """The result of a run as the table `train` ends with."""
+    _exists(path / "result.json")
+    _print_result(json.loads((path / "result.json").read_text()), path, as_json=False)
+
+
+def _exists(path: Path) -> None:
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no such file or folder.")

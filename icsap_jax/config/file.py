@@ -1,0 +1,192 @@
+"""The whole problem file: `load` and `parse` give a `Config`, complete, checked, and small enough to write back.
+
+Only `problem` is required. The problem's own defaults are laid under the user's `rule`, `training` and `evaluation`, so a domain
+decides what a small problem of its kind needs. Memory is estimated before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationError, create_model
+
+from icsap_jax.config.messages import blamed, sentence
+from icsap_jax.config.models import DEFINED, Kind, Model, OneOf, Problem, RuleModel, definition, kinds, nearest
+from icsap_jax.config.plugins import active
+from icsap_jax.config.reading import ConfigError, map_files, merge, override, read_yaml
+
+if TYPE_CHECKING:
+    from icsap_jax.bilevel.schema import Evaluation, Training
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked problem file. `folder`: where relative data files and plugins are looked up; `source`: what to call it in errors."""
+
+    problem: Problem
+    rule: RuleModel
+    training: Training
+    evaluation: Evaluation
+    sweep: dict[str, Any] | None
+    seed: int
+    plugins: list[str]
+    folder: Path
+    source: str
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain data with every default filled in; dumped as YAML it loads again, from the same folder, as the same Config."""
+        parts = {name: getattr(self, name).model_dump(mode="json") for name in ("problem", "rule", "training", "evaluation")}
+        return {**parts, "sweep": self.sweep, "seed": self.seed, "plugins": list(self.plugins)}
+
+    def sha256(self) -> str:
+        """A hash of what the file means: data files and plugins count by content, wherever they lie."""
+        plain = map_files(self.resolved(), self._content)
+        plain["plugins"] = [self._content(path) for path in self.plugins]
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+    def gather(self, folder: Path) -> Config:
+        """The same Config standing on its own in `folder`: data files and plugins are copied into folder/data/."""
+        folder = Path(folder)
+
+        def copy(name: str) -> str:
+            content = self._content(name)
+            place = folder / "data" / f"{Path(name).stem}-{content[:8]}{Path(name).suffix}"
+            if (self.folder / name).parent == place.parent:
+                return name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not place.exists():
+                shutil.copyfile(self.folder / name, place)
+            return place.relative_to(folder).as_posix()
+
+        data = map_files(self.resolved(), copy)
+        data["plugins"] = [copy(path) for path in self.plugins]
+        return parse(data, folder, self.source)
+
+    def _content(self, name: str) -> str:
+        return hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
+
+
+def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
+    """The problem file at `path` with `dotted.key=value` overrides. Raises ConfigError."""
+    path = Path(path)
+    return parse(read_yaml(path), path.parent, str(path), overrides)
+
+
+def parse(data: Any, folder: Path | str = ".", source: str = "problem", overrides: Sequence[str] = ()) -> Config:
+    """A Config from plain data; relative files are looked up in `folder`, errors call the data `source`."""
+    folder = Path(folder)
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{source}: should be a mapping with the key 'problem', not {type(data).__name__}.")
+    data = override(data, overrides)
+    plugins = data.get("plugins") or []
+    if not isinstance(plugins, list) or not all(isinstance(path, str) for path in plugins):
+        raise ConfigError(f"{source}: plugins = {plugins!r} should be a list of Python files.")
+    with active(plugins, folder, source):
+        data = _with_defaults(data)
+        try:
+            read = _file_model().model_validate(data, context={"folder": folder})
+        except ValidationError as error:
+            raise sentence(error, data, source, overrides) from None
+        config = Config(**{name: getattr(read, name) for name in type(read).model_fields}, folder=folder, source=source)
+        _check_rule(config, overrides)
+    _check_memory(config)
+    return config
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a problem file, for editors and checkers."""
+    with active([], Path(), "schema"):
+        schema = _file_model().model_json_schema()
+        definitions = schema.pop("$defs", {})
+        for cls in _every_kind():
+            part = cls.model_json_schema()
+            definitions.update(part.pop("$defs", {}))
+            definitions[definition(cls)] = {**part, "required": list(dict.fromkeys(["kind", *part.get("required", [])]))}
+    # The problem's defaults fill in every other key.
+    return _refer({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "icsap problem file",
+                   "required": ["problem"], "$defs": definitions})
+
+
+def _every_kind() -> list[type[Kind]]:
+    """Every concrete kind of the package, whatever it fills."""
+    bases: list[type[Kind]] = [Kind]
+    found: dict[type[Kind], None] = {}
+    for base in bases:
+        bases.extend(cls for cls in base.__subclasses__() if cls.kind_name() is None)
+        found.update({cls: None for cls in kinds(base).values()})
+    return list(found)
+
+
+def _refer(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {"$ref": f"#/$defs/{tree[DEFINED]}"} if DEFINED in tree else {key: _refer(value) for key, value in tree.items()}
+    return [_refer(value) for value in tree] if isinstance(tree, list) else tree
+
+
+@cache
+def _file_model() -> type[Model]:
+    """The top level. Made on first use, because the core's schema is itself built on `icsap_jax.config`."""
+    from icsap_jax.bilevel.schema import Evaluation, Training
+
+    return create_model(
+        "ProblemFile", __base__=Model,
+        problem=(OneOf[Problem], Field(description="who the agents are, what they know, what may happen")),
+        rule=(OneOf[RuleModel], Field(description="what is designed; each problem has a default")),
+        training=(Training, Field(default_factory=Training)),
+        evaluation=(Evaluation, Field(default_factory=Evaluation)),
+        sweep=(dict[str, Any] | None, None),
+        seed=(int, Field(0, ge=0, lt=2**31, description="of everything random in training")),
+        plugins=(list[str], Field(default_factory=list, description="Python files with kinds and objectives of your own")))
+
+
+def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """The user's data over the defaults of its problem; a key left empty is a key left out."""
+    data = {key: value for key, value in data.items() if value is not None}
+    problem = data.get("problem")
+    name = problem.get("kind") if isinstance(problem, Mapping) else None
+    cls = kinds(Problem).get(name) if isinstance(name, str) else None
+    return merge(cls.defaults, data) if cls else data
+
+
+def _check_rule(config: Config, overrides: Sequence[str]) -> None:
+    fits, kind = type(config.rule).problems, config.problem.kind_name()
+    if fits and kind not in fits:
+        known = [name for name, cls in kinds(RuleModel).items() if not cls.problems or kind in cls.problems]
+        name = config.rule.kind_name() or ""
+        raise ConfigError(f"{blamed('rule.kind', config.source, overrides)}: rule.kind = '{name}' is not a rule for a problem of kind "
+                          f"'{kind}'; {nearest(name, known)}.")
+
+
+def _check_memory(config: Config) -> None:
+    needed, there = config.problem.memory(config.training, config.rule), available_memory()
+    if there is not None and needed > there:
+        raise ConfigError(f"{config.source}: one training step would need about {_gigabytes(needed)}, and {_gigabytes(there)} of memory "
+                          f"is available; make one of these smaller: {', '.join(config.problem.memory_keys)}.")
+
+
+def available_memory() -> int | None:
+    """Bytes a new process could use now: what the system counts as available, within a container's limit. None: unknown."""
+    found = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    except (OSError, ValueError):
+        found += [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        found += [] if limit == "max" else [int(limit)]
+    except (OSError, ValueError):
+        pass
+    return min(found, default=None)
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"

@@ -1,0 +1,49 @@
+"""What a designer may value, shared by every domain.
+
+A domain reduces what happened to an `Account`: what each agent received, in its own units of utility, and what it paid. Every
+objective is a function of that account, profile by profile, so that one name means the same thing in an auction, a contract or
+a market. Each names its units and range. Names are made known in a schema file, `register_objective(name, "module:attribute")`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jax.tree_util import register_dataclass
+
+from icsap_jax.bilevel.types import Array
+from icsap_jax.config import OBJECTIVES
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Account:
+    """`value` […, N]: what each agent received, gross; `transfer` […, N]: what it paid the designer. Same units."""
+
+    value: Array
+    transfer: Array
+
+
+def revenue(account: Account) -> Array:
+    """Σ_i payments, […]: in the units of the values; between 0 and the welfare where agents need not take part."""
+    return account.transfer.sum(-1)
+
+
+def welfare(account: Account) -> Array:
+    """Σ_i values received, […]: in the units of the values; payments cancel between the agents and the designer."""
+    return account.value.sum(-1)
+
+
+def evaluate(names: Sequence[str], account: Account) -> dict[str, Array]:
+    """The named objectives of an account, each […]."""
+    return {name: _function(name)(account) for name in names}
+
+
+def _function(name: str):
+    target = OBJECTIVES[name]
+    if callable(target):
+        return target
+    module, attribute = target.split(":")
+    return getattr(importlib.import_module(module), attribute)

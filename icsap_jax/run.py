@@ -1,0 +1,260 @@
+"""One training run in its folder: start or resume, train in chunks, checkpoint, and leave an evaluated artifact behind.
+
+    config.yaml   metrics.jsonl   checkpoints/   plots/*.png   artifact/   result.json
+
+A run that is stopped, by Ctrl-C or by pulling the plug, goes on from its last checkpoint, and on a CPU ends bit for bit where it
+would have ended: chunks have a fixed length, and every draw is a function of the seed, the member and the step alone.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import yaml
+
+from icsap_jax import artifact, checkpoints, evaluation, files, runtime
+from icsap_jax.bilevel import check
+from icsap_jax.bilevel.fit import Trainer, TrainState, member, run, stack
+from icsap_jax.bilevel.types import Problem, Tree
+from icsap_jax.config import Config, ConfigError, load, resolve
+from icsap_jax.evaluation import Say
+
+
+def train(config: Config, out: Path, say: Say = print, check_gradients: bool = False) -> dict[str, Any]:
+    """Train, evaluate and save under `out`; an existing run there is resumed. Returns `result.json` as a dict.
+
+    Raises ConfigError when `out` holds a run of another configuration. An interrupt finishes the chunk, writes a checkpoint and is
+    then raised again."""
+    started = time.monotonic()
+    runtime.prepare()
+    out = Path(out)
+    config = open_folder(config, out)
+    problem, env = config.problem.build(config.folder)
+    trainer = Trainer.of(problem, config.training)
+    state = initial_state(config, trainer, problem, env)
+    details: dict[str, Any] = {}
+    if check_gradients:
+        details["gradient_error"] = check.gradient_error(trainer, env, member(state, 0))
+        say(f"gradient against finite differences: relative error {details['gradient_error']:.1e}")
+    metrics = out / "metrics.jsonl"
+    restored = checkpoints.restore_latest(out / "checkpoints", state, say)
+    lines: list[dict[str, Any]] = []
+    if restored is not None:
+        step, state = restored
+        lines = metrics_until(metrics, step)
+        say(f"resuming {out} at step {step} of {config.training.steps}")
+    files.write_text(metrics, "".join(json.dumps(line) + "\n" for line in lines))
+    before = lines[-1]["seconds"] if lines else 0.0
+    state = loop(config, trainer, env, state, out, before, say)
+    trained = time.monotonic() - started + before
+    result = finish(config, problem, env, state, out, trained, details, say)
+    result["details"]["seconds"] = {"training": round(trained, 2), "evaluation": round(time.monotonic() - started + before - trained, 2)}
+    result["wall_seconds"] = round(time.monotonic() - started + before, 2)
+    files.write_json(out / "result.json", result)
+    artifact.save(out / "artifact", config, problem, env, member(state, result["member"]).rule, result, say)
+    draw_pictures(config, problem, env, member(state, result["member"]).rule, out, result, say)
+    return result
+
+
+def open_folder(config: Config, out: Path) -> Config:
+    """The config as the run folder keeps it, data files beside it. Raises ConfigError when the folder holds another run."""
+    kept = out / "config.yaml"
+    if kept.exists():
+        there = load(kept)
+        if there.sha256() != config.sha256():
+            key, old, new = first_difference(there.resolved(), config.resolved())
+            raise ConfigError(
+                f"{kept}: this run was made with {key} = {old}, not {new}; choose another --out, or give the same configuration to resume it."
+            )
+        return there
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file; name a folder for the run.")
+    with files.disk_faults(out):
+        out.mkdir(parents=True, exist_ok=True)
+        gathered = config.gather(out)
+    files.write_text(kept, yaml.safe_dump(gathered.resolved(), sort_keys=False, allow_unicode=True))
+    return gathered
+
+
+def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]:
+    """The first dotted key at which two nested mappings differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *(name for name in new if name not in old)]:
+            if old.get(name) != new.get(name):
+                return first_difference(old.get(name), new.get(name), f"{key}.{name}".strip("."))
+    return key or "a data file", old, new
+
+
+def initial_state(config: Config, trainer: Trainer, problem: Problem, env: Tree) -> TrainState:
+    """All members before the first step, leaves [S, …]; member s depends on the seed and on s alone."""
+    base = jax.random.key(config.seed)
+
+    def start(number: int) -> TrainState:
+        key = jax.random.fold_in(base, number)
+        rule = config.rule.build(problem, env, jax.random.fold_in(key, 3))
+        return trainer.init(env, rule, key, config.training)
+
+    return stack([start(number) for number in range(config.training.members)])
+
+
+def loop(config: Config, trainer: Trainer, env: Tree, state: TrainState, out: Path, before: float, say: Say) -> TrainState:
+    """Train from `state` to the last step, streaming metrics and writing checkpoints."""
+    steps, started, saved = config.training.steps, time.monotonic(), time.monotonic()
+    taken = first = int(state.step[0])
+    named: set[int] = set()
+    with postponed_interrupts() as interrupted, (out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+        while taken < steps:
+            count = min(config.training.chunk, steps - taken)
+            state, averages = run(trainer, env, state, count)
+            averages = jax.tree.map(np.asarray, averages)  # waits for the device
+            taken += count
+            seconds = time.monotonic() - started
+            with files.disk_faults(out):
+                stream.writelines(json.dumps(line) + "\n" for line in metrics_lines(taken, before + seconds, averages))
+                stream.flush()
+            report_bad_members(state, named, say)
+            say(progress_line(taken, steps, (taken - first) / seconds, averages))
+            due = time.monotonic() - saved > config.training.checkpoint_every
+            if due or interrupted or taken == steps:
+                checkpoints.save(out / "checkpoints", taken, state)
+                saved = time.monotonic()
+            if interrupted and taken < steps:
+                say(f"stopped at step {taken} of {steps}; the same command resumes it")
+                break
+    if interrupted and taken < steps:
+        signal.raise_signal(interrupted[0])
+    return state
+
+
+@contextmanager
+def postponed_interrupts() -> Iterator[list[int]]:
+    """Inside, SIGINT and SIGTERM only append to the list given; a second one acts at once. Outside the main thread: nothing."""
+    received: list[int] = []
+    try:
+        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def note(number: int, frame: Any) -> None:
+            received.append(number)
+            signal.signal(number, previous[number])
+
+        for number in previous:
+            signal.signal(number, note)
+    except ValueError:
+        previous = {}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def metrics_lines(step: int, seconds: float, averages: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    """One line a member: chunk averages at `step`; a number that is not finite is null."""
+    for place in range(averages["loss"].shape[0]):
+        values = {name: finite_or_none(values[place]) for name, values in averages.items()}
+        yield {"step": step, "seconds": round(seconds, 3), "member": place, **values}
+
+
+def finite_or_none(value: np.ndarray) -> Any:
+    """As JSON: numbers to six digits, None for what is not finite."""
+    if value.ndim:
+        return [finite_or_none(part) for part in value]
+    return float(f"{float(value):.6g}") if np.isfinite(value) else None
+
+
+def metrics_until(path: Path, step: int) -> list[dict[str, Any]]:
+    """The lines of a metrics file up to a step; a last line cut off in the middle is dropped."""
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            kept.append(json.loads(line))
+        except ValueError:
+            break
+    return [line for line in kept if line["step"] <= step]
+
+
+def report_bad_members(state: TrainState, named: set[int], say: Say) -> None:
+    """Name, once, each member that stopped being finite."""
+    for place, bad in enumerate(np.asarray(state.bad_step)):
+        if bad >= 0 and place not in named:
+            named.add(place)
+            say(f"member {place} was not finite at step {bad}: it keeps its last good state, the others go on")
+
+
+def progress_line(taken: int, steps: int, speed: float, averages: dict[str, np.ndarray]) -> str:
+    """A bar, the speed, the batch's objective with its gap, and the time left."""
+    share = taken / steps
+    bar = "█" * round(24 * share) + "░" * (24 - round(24 * share))
+    gap = float(np.mean(averages["gap"]))
+    left = (steps - taken) / max(speed, 1e-9)
+    return (f"\r{bar} {share:4.0%}  {taken}/{steps} steps  {speed:.0f}/s  "
+            f"objective {float(np.mean(averages['objective'])):.4f}  gap {gap:.5f} (training)  {left:.0f} s left")  # fmt: skip
+
+
+def finish(
+    config: Config, problem: Problem, env: Tree, state: TrainState, out: Path, trained: float, details: dict[str, Any], say: Say
+) -> dict[str, Any]:
+    """Evaluate every member, and the result of the best of them by its own training loss: objective − λ·gap at common prices."""
+    count = config.training.members
+    price = float(np.asarray(state.prices.multiplier).mean())
+    measured = [evaluation.evaluate(config, problem, env, member(state, place).rule, say) for place in range(count)]
+    worth = [each["objective"]["value"] - price * sum(each["incentive_gap"]["per_agent"]) for each in measured]
+    best = int(np.argmax(worth))
+    details["members"] = [
+        {"member": place, "objective": each["objective"]["value"], "gap_mean": each["incentive_gap"]["mean"],
+         "gap_max": each["incentive_gap"]["max"], "bad_step": finite_step(state, place)}
+        for place, each in enumerate(measured)
+    ]  # fmt: skip
+    chosen = measured[best]
+    return {
+        "schema": 1,
+        "problem": config.problem.kind_name(),
+        "rule": config.rule.kind_name(),
+        "seed": config.seed,
+        "member": best,
+        "steps": config.training.steps,
+        "wall_seconds": round(trained, 2),
+        "device": runtime.device_name(),
+        "precision": "float32, evaluated in float64",
+        "versions": runtime.versions(),
+        "config_sha256": config.sha256(),
+        **{name: chosen[name] for name in ("objective", "optimum", "ratio_to_optimum", "shortfall", "incentive_gap",
+                                           "participation_violation", "baselines")},
+        "details": {**chosen["details"], **details},
+    }  # fmt: skip
+
+
+def finite_step(state: TrainState, place: int) -> int | None:
+    """The first bad step of a member, or None."""
+    bad = int(state.bad_step[place])
+    return bad if bad >= 0 else None
+
+
+def draw_pictures(config: Config, problem: Problem, env: Tree, rule: Any, out: Path, result: dict[str, Any], say: Say) -> None:
+    """The pictures of the run and those its domain draws, under plots/."""
+    from icsap_jax.report import pictures
+
+    say("drawing")
+    pictures.training_curves(out / "metrics.jsonl", result, out / "plots" / "training.png")
+    pictures.gap_histogram(result, out / "plots" / "gap.png")
+    if config.problem.pictures:
+        resolve(config.problem.pictures)(problem, env, rule, config.problem, out / "plots")
+
+
+def evaluate(path: Path, profiles: int | None = None, starts: int | None = None, say: Say = print) -> dict[str, Any]:
+    """The strong evaluation of a run folder or an artifact, anew, with more effort if asked."""
+    runtime.prepare()
+    path = Path(path)
+    loaded = artifact.load(path / "artifact" if (path / "artifact").is_dir() else path)
+    config = evaluation.with_effort(loaded.config, profiles, starts)
+    measured = evaluation.evaluate(config, loaded.problem, loaded.env, loaded.rule, say)
+    return {"schema": 1, "problem": config.problem.kind_name(), "rule": config.rule.kind_name(), "device": runtime.device_name(),
+            "versions": runtime.versions(), "config_sha256": config.sha256(), **measured}  # fmt: skip

@@ -1,0 +1,62 @@
+"""What every test runs under: the CPU, one thread for each worker, strict shapes, and compiled programs kept between runs.
+
+All of it is set through the environment before jax is imported, so that tests of jax-free parts pay nothing for jax and a
+command started by a test behaves as its parent does. `case` hands out the exact answers kept in tests/cases.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Claims are tested on the CPU even where there is an accelerator: results there depend on its matrix precision.
+os.environ["JAX_PLATFORMS"] = "cpu"
+# [B] + [B, N] is far more often a forgotten axis than a wish. flax and optax broadcast explicitly and survive this.
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# Compilation is most of the suite's time, so programs are kept in pytest's own cache folder, which git ignores and `make clean`
+# removes. Below a quarter of a second, reading one back gains nothing.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.25")
+# Two workers with two threads each on two cores wait for one another: the workers are the parallelism.
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def cases() -> dict[str, dict[str, Any]]:
+    """Every exact answer in tests/cases/*.json, by its id; an id may stand in one file only."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted((ROOT / "tests" / "cases").glob("*.json")):
+        for case in json.loads(path.read_text(encoding="utf-8")).get("cases", []):
+            if case["id"] in found:
+                raise ValueError(f"{path}: the case {case['id']!r} is there twice, or in another file too.")
+            found[case["id"]] = case
+    return found
+
+
+@pytest.fixture(scope="session")
+def case(cases: dict[str, dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+    """`case("additive_1x2_uniform")` is that exact answer; an unknown id fails the test and names the nearest."""
+
+    def find(name: str) -> dict[str, Any]:
+        if name not in cases:
+            pytest.fail(f"tests/cases has no case {name!r}; the nearest: {difflib.get_close_matches(name, cases, 3, 0.3)}")
+        return cases[name]
+
+    return find

@@ -1,0 +1,208 @@
+"""Laws of every rule, response and lagrangian that a schema names, on every example of every problem they fit.
+
+Nothing is listed here: a new one is tested because its schema names it. A new domain says once, in
+`FEASIBLE`, what a feasible decision is; a rule that does not promise individual rationality says so with
+`individually_rational: ClassVar[bool] = False`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from icsap_jax.bilevel.lagrangian import numbers
+from icsap_jax.bilevel.schema import Lagrangian, Response
+from icsap_jax.bilevel.types import Box
+from icsap_jax.config import Problem, RuleModel, kinds, parse
+from icsap_jax.config.plugins import import_schemas
+
+# Compiling is most of what these tests cost, and unoptimised code compiles three times sooner.
+QUICK = {"xla_backend_optimization_level": 0}
+ROUNDING = 1e-5  # float32 sums of a few numbers of size one
+import_schemas()
+
+
+def registered(base):
+    """The kinds the package itself names, by name."""
+    return {name: cls for name, cls in kinds(base).items() if cls.__module__.startswith("icsap_jax.")}
+
+
+PROBLEMS = [(kind, place) for kind, cls in registered(Problem).items() for place in range(len(cls.examples))]
+PAIRS = [
+    (*where, rule) for where in PROBLEMS for rule, cls in registered(RuleModel).items() if not cls.problems or where[0] in cls.problems
+]  # fmt: skip
+
+
+@cache
+def built(kind, place, rule=None):
+    """(problem, env, rule) of an example of a problem and the first example of a rule, or of the problem's own default."""
+    data = {"problem": registered(Problem)[kind].examples[place]}
+    if rule is not None:
+        data["rule"] = {"kind": rule, **registered(RuleModel)[rule].examples[0]}
+    config = parse(data, Path())
+    problem, env = config.problem.build(Path())
+    return problem, env, config.rule.build(problem, env, jax.random.key(0))
+
+
+@cache
+def suits(response, kind, place):
+    """Whether a response searches the kind of actions this problem has."""
+    problem, env, _ = built(kind, place)
+    space = type(problem.space(env, problem.draw(env, jax.random.key(0), 1))).__name__
+    return getattr(registered(Response)[response], "space", "Finite" if response == "enumerate" else "Box") == space
+
+
+SEARCHES = [(response, *where) for response in registered(Response) for where in PROBLEMS if suits(response, *where)]
+
+
+def actions(problem, env):
+    """(draw, actions [I, N, …]): truths, and where actions fill a box also its corners, at most 64 of them."""
+    draw = problem.draw(env, jax.random.key(1), 32)
+    action = problem.recommended(env, draw)
+    space = problem.space(env, draw)
+    if not isinstance(space, Box):
+        return draw, action
+    low, high = (np.broadcast_to(bound, action.shape[1:]) for bound in (space.low, space.high))
+    picks = itertools.islice(itertools.product((0, 1), repeat=low.size), 64)
+    corners = [np.where(np.reshape(pick, low.shape), high, low) for pick in picks]
+    return draw, jnp.concatenate([action, jnp.asarray(np.stack(corners), action.dtype)])
+
+
+def feasible_auction(problem, decision):
+    """Probabilities; no item given more than once; a bidder who wants one thing gets at most one."""
+    given = np.asarray(decision.allocation)
+    assert given.min() >= 0
+    assert given.max() <= 1 + ROUNDING
+    if problem.valuation == "combinatorial":
+        assert (given[..., [0, 2]].sum((-1, -2)) <= 1 + ROUNDING).all()
+        assert (given[..., [1, 2]].sum((-1, -2)) <= 1 + ROUNDING).all()
+    else:
+        assert (given.sum(-2) <= 1 + ROUNDING).all()
+    if problem.valuation != "additive":
+        assert (given.sum(-1) <= 1 + ROUNDING).all()
+
+
+def feasible_persuasion(problem, decision):
+    """In every state the recommendations are a distribution, and the beliefs after each are one too."""
+    signal = np.asarray(decision.signal)
+    assert signal.min() >= 0
+    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
+    np.testing.assert_allclose(np.asarray(decision.posterior).sum(0), 1.0, atol=ROUNDING)
+
+
+FEASIBLE = {"auction": feasible_auction, "persuasion": feasible_persuasion}
+
+
+@pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(map(str, pair)))
+def decided(request):
+    """(kind, rule's name, problem, env, rule, draw, actions, decision)."""
+    kind, place, name = request.param
+    problem, env, rule = built(kind, place, name)
+    draw, action = actions(problem, env)
+    return kind, name, problem, env, rule, draw, action, decide(problem, env, rule, draw.seen, action)
+
+
+@partial(jax.jit, static_argnames="problem", compiler_options=QUICK)
+def decide(problem, env, rule, seen, action):
+    """The decision, compiled once for a problem and a shape."""
+    return problem.decide(env, rule, seen, action)
+
+
+def test_what_a_rule_decides_is_finite_and_feasible(decided) -> None:
+    """On drawn profiles and at the corners of the support."""
+    kind, _, problem, _, _, _, _, decision = decided
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(decision))
+    assert kind in FEASIBLE, f"say in FEASIBLE what a feasible decision of a problem of kind {kind} is"
+    FEASIBLE[kind](problem, decision)
+
+
+def test_who_tells_the_truth_never_loses(decided) -> None:
+    """Individual rationality, where there are payments and the rule promises it: utility ≥ 0 at the truth, corners included."""
+    _, name, problem, env, _, draw, action, decision = decided
+    if not hasattr(decision, "payment") or not getattr(registered(RuleModel)[name], "individually_rational", True):
+        pytest.skip("this rule asks nobody to take part")
+    truthful = type(draw)(weight=draw.weight, types=action, seen=draw.seen)
+    low = np.asarray(problem.utility(env, truthful, decision, action)).min()
+    assert low >= -ROUNDING * max(1.0, float(jnp.abs(action).max()))
+
+
+def test_a_profile_is_decided_on_its_own_merits(decided) -> None:
+    """Row-wise problems: profiles in another order get the same decisions in that order."""
+    _, _, problem, env, rule, draw, action, decision = decided
+    if not problem.rowwise:
+        pytest.skip("the information sets of this problem depend on each other")
+    order = np.random.default_rng(0).permutation(action.shape[0])
+    moved = decide(problem, env, rule, draw.seen, action[order])
+    for one, other in zip(jax.tree.leaves(moved), jax.tree.leaves(decision), strict=True):
+        np.testing.assert_allclose(one, np.asarray(other)[order], atol=ROUNDING)  # a row's place may change the order of its sums
+
+
+@partial(jax.jit, static_argnames=("search", "problem", "batch"), compiler_options=QUICK)
+def judge(search, problem, env, rule, numbers, memory, batch):
+    """((value, gap [N]), slope of value − Σ gap in the rule) of one play."""
+
+    def objective(rule):
+        play = search.play(problem, env, rule, memory, jax.random.key(3), 0, batch, numbers)
+        return play.value - play.gap.sum(), (play.value, play.gap)
+
+    return jax.value_and_grad(objective, has_aux=True)(rule)
+
+
+def played(response, kind, place, **bigger):
+    """What `judge` gives for a response's example with some settings changed, and its model."""
+    problem, env, rule = built(kind, place)
+    # A freshly initialised rule hardly depends on reports; three times its weights leave more to gain.
+    rule = type(rule)(params=jax.tree.map(lambda leaf: 3 * leaf, rule.params), graph=rule.graph)
+    cls = registered(Response)[response]
+    model = cls(**{**cls.examples[0], **bigger})
+    search = model.build()
+    settings = {**numbers(model), "pool_key": jax.random.key(4)}
+    memory = search.init(problem, env, settings, jax.random.key(5), 16)
+    (_, (value, gap)), slope = judge(search, problem, env, rule, settings, memory, 16)
+    return value, gap, slope
+
+
+@pytest.mark.parametrize(("response", "kind", "place"), SEARCHES)
+def test_a_search_finds_finite_gaps_and_slopes(response, kind, place) -> None:
+    """Value and gradient are finite, the gap is finite and never negative."""
+    value, gap, slope = played(response, kind, place)
+    assert np.isfinite(value)
+    assert np.isfinite(gap).all()
+    assert (np.asarray(gap) >= 0).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
+
+
+SIZES = {"steps": 1, "count": 4}  # what a response calls the size of its search, and a small one
+LARGER = [(response, size) for response, cls in registered(Response).items() for size in SIZES if size in cls.model_fields]
+
+
+@pytest.mark.parametrize(("response", "size"), LARGER)
+def test_looking_harder_never_finds_less(response, size) -> None:
+    """Four times the steps or the candidates on the same profiles. A random search may by luck find a little less of it: 5 %."""
+    where = next(rest for name, *rest in SEARCHES if name == response)
+    few = SIZES[size]
+    _, less, _ = played(response, *where, **{size: few})
+    _, more, _ = played(response, *where, **{size: 4 * few})
+    assert (np.asarray(more) >= 0.95 * np.asarray(less)).all()
+    assert np.asarray(more).max() > 0
+
+
+@pytest.mark.parametrize("kind", registered(Lagrangian))
+def test_gaps_cost_and_no_gap_is_free(kind) -> None:
+    """At any time in training a gap of zero costs nothing, a larger gap costs more, and prices are finite and never negative."""
+    cls = registered(Lagrangian)[kind]
+    model = cls(**cls.examples[0])
+    lagrangian = model.build()
+    prices, steps = lagrangian.init(numbers(model), 2), 300
+    for step in range(1, steps + 1, 50):
+        assert lagrangian.cost(prices, jnp.zeros(2)) == 0
+        costs = [float(lagrangian.cost(prices, jnp.asarray([gap, 0.0]))) for gap in (0.01, 0.02)]
+        assert 0 < costs[0] < costs[1] < np.inf
+        prices = lagrangian.update(prices, jnp.asarray([0.01, 0.0]), jnp.ones(()), jnp.asarray(step), jnp.asarray(step / steps))
+        assert (np.asarray(prices.multiplier) >= 0).all()
