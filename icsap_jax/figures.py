@@ -1,8 +1,8 @@
 """The one look of every picture: type, colours, and a page that is written whole or not at all.
 
-Colours are those of Okabe & Ito (2008), told apart by people with any of the common kinds of colour blindness; The colour maps grow evenly from
-white to a middle tone, so that they survive a black-and-white printer and dark lines and text can be read on all of them. matplotlib takes a second to import,
-so it is imported when a picture is first drawn, and without any window system.
+Colours are those of Okabe & Ito (2008), told apart by people with any of the common kinds of colour blindness. Colour maps grow
+evenly from white to a middle tone, so that they survive a black-and-white printer and dark lines can be seen on all of them.
+matplotlib takes a second to import: it is imported when a picture is first drawn, and without any window system.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def main() -> int:
     accelerator = jax.default_backend() != "cpu"
     print("devices   ", ", ".join(f"{each.platform}:{each.id} {each.device_kind}" for each in jax.devices()))
     if not accelerator:
-        print("           jax finds only the CPU here; where there is an accelerator, install its jax (for example pip install 'jax[cuda12]')")
+        print("           jax finds only the CPU here; for an accelerator install its jax, for example pip install 'jax[cuda12]'")
     side = 8192 if accelerator else 1024
     print(f"matmul     {matmul_peak(side):,.0f} GFLOP/s, float32 {side}×{side} at precision {jax.config.jax_default_matmul_precision}")
     print(f"\n{'members':>8} {'compile s':>10} {'steps/s':>9} {'member-steps/s':>15} {'gap before':>11} {'gap after':>10}")

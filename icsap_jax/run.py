@@ -72,7 +72,8 @@ def open_folder(config: Config, out: Path) -> Config:
         if there.sha256() != config.sha256():
             key, old, new = first_difference(there.resolved(), config.resolved())
             raise ConfigError(
-                f"{kept}: this run was made with {key} = {old}, not {new}; choose another --out, or give the same configuration to resume it."
+                f"{kept}: this run was made with {key} = {old}, not {new}; choose another --out, "
+                "or give the same configuration to resume it."
             )
         return there
     if out.exists() and not out.is_dir():
@@ -96,10 +97,11 @@ def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]:
 def initial_state(config: Config, trainer: Trainer, problem: Problem, env: Tree) -> TrainState:
     """All members before the first step, leaves [S, …]; member s depends on the seed and on s alone."""
     base = jax.random.key(config.seed)
+    build = jax.jit(lambda key: config.rule.build(problem, env, key))  # compiled, an initialiser takes a fraction of the time
 
     def start(number: int) -> TrainState:
         key = jax.random.fold_in(base, number)
-        rule = config.rule.build(problem, env, jax.random.fold_in(key, 3))
+        rule = build(jax.random.fold_in(key, 3))
         return trainer.init(env, rule, key, config.training)
 
     return stack([start(number) for number in range(config.training.members)])

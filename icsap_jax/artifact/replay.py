@@ -44,7 +44,7 @@ def difference(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) ->
     if {name: value.shape for name, value in found.items()} != {name: value.shape for name, value in expected.items()}:
         return float("inf")
     shares = [np.abs(found[name] - value).max(initial=0.0) / max(np.abs(value).max(initial=0.0), 1e-30) for name, value in expected.items()]
-    largest = float(max(shares, default=0.0))
+    largest = float(np.max(shares, initial=0.0))  # NaN stays NaN, which Python's own max may lose
     return largest if np.isfinite(largest) else float("inf")
 
 

@@ -24,7 +24,7 @@ SMALLEST = 0.004  # share of the types below which a region has no room for a la
 def draw(problem: Any, env: Any, rule: Any, model: Any, folder: Path) -> list[Path]:
     """Pictures of `rule` in `folder`, and their paths: allocation.png when a lone bidder's type is two numbers, else
     allocation_slice.png. Raises ConfigError where they cannot be written."""
-    low, high = support(problem, env)
+    low, _ = support(problem, env)
     if low.shape[1] == 1:
         output = folder / "allocation_slice.png"
         draw_curves(problem, env, rule, output)

@@ -96,6 +96,7 @@ class RegretNet(nnx.Module):
 
 def regretnet(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rule:
     """A freshly initialised RegretNet for the auction."""
-    box = problem.space(env, None)
-    support = (np.asarray(box.low), np.asarray(box.high))
+    with jax.ensure_compile_time_eval():  # the support scales the reports: a constant, also where building is being compiled
+        box = problem.space(env, None)
+        support = (np.asarray(box.low), np.asarray(box.high))
     return Rule.of(RegretNet(problem, support, list(model.hidden), model.activation, model.normalise, nnx.Rngs(key)))

@@ -103,6 +103,7 @@ class RegretNet(RuleModel):
     kind: Literal["regretnet"] = "regretnet"
     builder: ClassVar[Any] = "icsap_jax.auctions.rules:regretnet"
     problems: ClassVar[tuple[str, ...]] = ("auction",)
+    statements: ClassVar[tuple[str, ...]] = ("feasible allocations by construction", "individually rational by construction")
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "regretnet", "hidden": [8, 8]}]
 
     hidden: list[Width] = Field([100, 100], description="width of each hidden layer, in both networks")

@@ -8,7 +8,7 @@ was found is judged in float64. So the gap is a true lower bound, never an artef
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from icsap_jax.bilevel.gap import gains, gap_and_decision
-from icsap_jax.bilevel.responses import deviated_utility, pure_actions, refine
+from icsap_jax.bilevel.gap import gap_and_decision
+from icsap_jax.bilevel.responses import beside, deviated_utility, pure_actions, refine
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
 
 TILE = 100  # profiles searched at once: tiles that fit the cache are faster than all profiles together
@@ -61,6 +61,7 @@ class Search:
 def candidates(search: Search, box: Box, truth: Array) -> Array:
     """All grid reports [K, I|1, N, T]; I is 1 only for a lone agent whose joint grid is fine enough to stand alone."""
     agents, width = truth.shape[-2:]
+    box = beside(box, truth[None])
     joint = jnp.asarray(search.joint_points(agents, width), truth.dtype)[:, None, None, :]
     joint = box.low + (box.high - box.low) * joint
     if agents == 1 and search._grid_is_fine(agents, width):
@@ -68,7 +69,8 @@ def candidates(search: Search, box: Box, truth: Array) -> Array:
     joint = jnp.broadcast_to(joint, (joint.shape[0], *truth.shape))
     line = jnp.linspace(0.0, 1.0, search.single, dtype=truth.dtype).reshape(-1, 1, 1, 1)
     line = box.low + (box.high - box.low) * line  # [single, 1, N, T]
-    alone = [jnp.where(jnp.arange(width) == place, line, truth[None]) for place in range(width)]
+    places = jnp.arange(width).reshape(1, 1, 1, width)
+    alone = [jnp.where(places == place, line, truth[None]) for place in range(width)]
     shares = jnp.linspace(0.0, 1.0, 21, dtype=truth.dtype).reshape(-1, 1, 1, 1)
     shrunk = box.low + shares * (truth[None] - box.low)
     return jnp.concatenate([joint, *alone, shrunk])
@@ -128,9 +130,7 @@ def finite_gap(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> tuple[Arr
     """The exact gap [I, N] of a finite problem, no margin asked, and the weight [I, N|1] of each information set."""
     action = problem.recommended(env, draw)
     deviations = pure_actions(problem, env, draw).astype(draw.weight.dtype)
-    different = jnp.any(deviations != action, axis=-1)
-    gain, decision = gains(problem, env, rule, draw, action, deviations)
-    gap = jax.nn.relu((gain - getattr(problem, "margin", 0.0) * different).max(0))
+    gap, decision = gap_and_decision(replace(problem, margin=0.0), env, rule, draw, action, deviations)
     return gap, problem.weight(env, draw, decision)
 
 

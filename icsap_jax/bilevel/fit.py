@@ -88,7 +88,7 @@ class Trainer:
         key = jax.random.fold_in(state.key, state.step)
         (loss, play), slope = jax.value_and_grad(self.loss, has_aux=True)(state.rule, env, state, key)
         settings = state.numbers["training"]
-        norm = optax.global_norm(slope.params)
+        norm = optax.tree.norm(slope.params)
         if "clip" in settings:
             slope = jax.tree.map(lambda leaf: leaf * jnp.minimum(1.0, settings["clip"] / jnp.maximum(norm, 1e-12)), slope)
         updates, moments = optax.scale_by_adam().update(slope.params, state.moments)
@@ -96,7 +96,7 @@ class Trainer:
         params = jax.tree.map(lambda p, u: p - rate * u, state.rule.params, updates)
         taken = state.step + 1
         prices = self.lagrangian.update(state.prices, play.gap, play.value, taken, taken / max(self.steps, 1))
-        good = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.global_norm(params)) & (state.bad_step < 0)
+        good = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(params)) & (state.bad_step < 0)
         moved = replace(state, rule=replace(state.rule, params=params), moments=moments, prices=prices, memory=play.memory)
         kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), moved, state)
         bad = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)

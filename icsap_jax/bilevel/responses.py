@@ -112,9 +112,10 @@ class Ascent:
         require(Box, problem, env, "ascent", "enumerate")
         if self.pool is None:
             return ()
-        draw = problem.draw(env, key, batch)
+        draw_key, start_key = jax.random.split(key)
+        draw = problem.draw(env, draw_key, batch)
         action = problem.recommended(env, draw)
-        return uniform_in(problem.space(env, draw), key, (self.pool, *action.shape), action.dtype)
+        return uniform_in(problem.space(env, draw), start_key, (self.pool, *action.shape), action.dtype)
 
     def play(self, problem, env, rule, memory, key, step, batch, numbers) -> Play:
         """See the module."""
@@ -247,11 +248,11 @@ class Enumerate:
 
 
 def pure_actions(problem: Problem, env: Tree, draw: Draw) -> Array:
-    """Every pure action as a deviation [K = A, 1, N, A]; an illegal one is replaced by the first legal one of that agent."""
+    """Every pure action as a deviation [K = A, I|1, N, A]; an illegal one is replaced by the agent's first legal one."""
     mask = problem.space(env, draw).mask
     count = mask.shape[-1]
-    legal = jnp.where(mask[0], jnp.arange(count)[None], jnp.argmax(mask[0], -1, keepdims=True))  # [N, A]
-    return jax.nn.one_hot(legal.T, count)[:, None]
+    legal = jnp.where(mask, jnp.arange(count).reshape(1, 1, count), jnp.argmax(mask, -1, keepdims=True))
+    return jax.nn.one_hot(jnp.moveaxis(legal, -1, 0), count)
 
 
 def exchange(model: Any) -> Exchange:

@@ -63,8 +63,8 @@ class Augmented(Lagrangian):
     builder: ClassVar[str] = "icsap_jax.bilevel.lagrangian:augmented"
     multiplier: float = Field(5.0, ge=0, description="λ at the start, one for each agent")
     multiplier_every: int = Field(100, ge=1, description="steps between updates of λ")
-    penalty: float = Field(1.0, ge=0, description="ρ at the start")
-    penalty_end: float | None = Field(None, ge=0, description="ρ at the end; null: the published stepwise growth")
+    penalty: float = Field(1.0, gt=0, description="ρ at the start")
+    penalty_end: float | None = Field(None, gt=0, description="ρ at the end; null: the published stepwise growth")
     penalty_increment: float = Field(1.0, ge=0, description="added to ρ every penalty_every steps (published growth)")
     penalty_every: int = Field(10000, ge=1)
 

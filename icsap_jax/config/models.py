@@ -92,9 +92,11 @@ def resolve(target: str | Callable) -> Callable:
 
 
 class RuleModel(Kind):
-    """What the designer controls. `build(problem, env, key)` gives a Rule. `problems`: the kinds of problem it fits, () for all."""
+    """What the designer controls. `build(problem, env, key)` gives a Rule. `problems`: the kinds of problem it fits, () for all;
+    `statements`: what holds by construction, whatever the parameters, as sentences its artifacts repeat."""
 
     problems: ClassVar[tuple[str, ...]] = ()
+    statements: ClassVar[tuple[str, ...]] = ()
 
 
 class PriorModel(Kind):

@@ -21,7 +21,7 @@ class Persuasion(Problem):
     memory_keys: ClassVar[tuple[str, ...]] = ("problem.prior", "problem.receiver")
     defaults: ClassVar[dict[str, Any]] = {
         "rule": {"kind": "signal"},
-        "training": {"steps": 4000, "batch": 1, "learning_rate": 0.02, "response": {"kind": "enumerate"}},
+        "training": {"steps": 4000, "batch": 1, "learning_rate": 0.05, "decay": "cosine", "response": {"kind": "enumerate"}},
         "evaluation": {},
     }
     examples: ClassVar[list[dict[str, Any]]] = [

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from icsap_jax import artifact, evaluation, runtime
-from icsap_jax.artifact import compiled, store
+from icsap_jax.artifact import compiled, replay, store
 from icsap_jax.artifact.checks import REPLAY_TOLERANCE
 from icsap_jax.config import ConfigError, parse
 
@@ -82,6 +82,18 @@ def test_every_check_passes_on_what_was_just_written(made: tuple[Path, Any]) -> 
     assert [check.name for check in checks] == ["files", "replay", "compiled rule", "objective", "incentive gap"]
     assert all(check.passed for check in checks), checks
     assert all("differ" in check.detail for check in checks[1:])
+
+
+def test_a_compiled_rule_this_jax_cannot_load_is_a_note(made: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newer jax may have written it; the parameters are the truth and are still compared."""
+
+    def unreadable(blob: bytes, inputs: Any) -> None:
+        raise ValueError("calling convention version 99 is not supported")
+
+    monkeypatch.setattr(compiled, "run", unreadable)
+    found = replay.replay(artifact.load(made[0]))
+    assert found["parameters"] <= REPLAY_TOLERANCE
+    assert found["stablehlo"] is None and "version 99" in found["note"]
 
 
 def test_answers_and_evidence_that_do_not_hold_are_caught(copy: Path) -> None:
