@@ -20,7 +20,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 demo: $(READY) ## learn an auction, measure it, export it, run it on bids
-	$(BIN)/icsap train $(CONFIG) --out runs/demo
+	$(BIN)/icsap train $(CONFIG) --out runs/demo > /dev/null
 	$(BIN)/python -m icsap_jax.demo
 
 test: $(READY) ## every test

@@ -52,7 +52,7 @@ def main() -> None:
         (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
         gap, value = result["incentive_gap"], result["objective"]
         agents = ", ".join(f"{each:.5f}" for each in gap["per_agent"])
-        print(f"{name}: {value['value']:.4f} ± {value['std_error']:.4f}, gap {agents} (max {gap['max']:.4f}), {result['process_seconds']} s")
+        print(f"{name}: {value['value']:.4f} ± {value['std_error']:.4f}, gap {agents}, {result['process_seconds']} s")
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ def evaluate(
     _choose_device(device)
     from icsap_jax import run
 
-    _print_result(run.evaluate(path, profiles, starts), path, as_json)
+    _print_result(run.evaluate(path, profiles, starts, Progress()), path, as_json)
 
 
 @app.command()

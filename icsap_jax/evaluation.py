@@ -35,7 +35,8 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
         space = problem.space(env64, draw)
         if isinstance(space, Box):
             say(f"searching for deviations on {settings.gap_profiles} fresh profiles")
-            measured = _sampled(settings, problem, env64, rule64, key, draw, say)
+            control = _hook(config.problem.control, problem, env, config.problem, default=None)
+            measured = _sampled(settings, problem, env64, rule64, key, draw, control, say)
         else:
             measured = _enumerated(problem, env64, rule64, draw)
     say("the exact optimum and the baselines")
@@ -69,7 +70,9 @@ def _hook(hook: Any, *inputs: Any, default: Any) -> Any:
     return resolve(hook)(*inputs) if hook else default
 
 
-def _sampled(settings: Any, problem: Problem, env: Tree, rule: Rule, key: Array, draw: Draw, say: Say) -> dict[str, Any]:
+def _sampled(
+    settings: Any, problem: Problem, env: Tree, rule: Rule, key: Array, draw: Draw, control: Any, say: Say
+) -> dict[str, Any]:
     """Objective and gap where agents' actions are reports: sampled profiles, the truth against the strongest misreport found."""
     search = Search(joint=settings.joint_grid, single=settings.item_grid, starts=settings.starts, steps=settings.steps)
     gap = box_gap(problem, search, env, rule, draw)
@@ -77,7 +80,7 @@ def _sampled(settings: Any, problem: Problem, env: Tree, rule: Rule, key: Array,
     error = gap.mean(1).std() / np.sqrt(count)
     mean = gap.mean()
     say(f"the objective on {settings.profiles} fresh profiles")
-    values, violation = objective_sample(problem, env, rule, jax.random.fold_in(key, 1), settings.profiles)
+    values, violation = objective_sample(problem, env, rule, jax.random.fold_in(key, 1), settings.profiles, control)
     value = float(values.mean())
     width = int(jax.tree.leaves(problem.recommended(env, draw))[0].shape[-1])
     total = float(gap.sum(1).mean())
@@ -89,6 +92,7 @@ def _sampled(settings: Any, problem: Problem, env: Tree, rule: Rule, key: Array,
                           "method": search.method(problem.agents, width), "upper_bound": None},
         "participation_violation": violation,
         "details": {
+            "estimator": "sample mean" if control is None else "sample mean, the exact optimum on the same profiles as control variate",
             "gap_profiles": count,
             "gap_std_error_per_agent": (gap.std(0) / np.sqrt(count)).tolist(),
             "gap_quantiles": {str(q): float(np.quantile(gap, q)) for q in (0.5, 0.9, 0.99)},
@@ -99,23 +103,32 @@ def _sampled(settings: Any, problem: Problem, env: Tree, rule: Rule, key: Array,
     }  # fmt: skip
 
 
-def objective_sample(problem: Problem, env: Tree, rule: Rule, key: Array, count: int) -> tuple[np.ndarray, float]:
-    """The designer's value on each of `count` profiles, all agents truthful, and the most any agent loses by taking part."""
+def objective_sample(
+    problem: Problem, env: Tree, rule: Rule, key: Array, count: int, control: Any = None
+) -> tuple[np.ndarray, float]:
+    """The designer's value on each of `count` profiles, all agents truthful, and the most any agent loses by taking part.
+
+    With a `control`, (what the exact optimum earns on given types, its exact expectation), each value is corrected by how lucky
+    the profile was for the optimum: the same expectation, and a far smaller error."""
     values, worst = [], 0.0
     for start in range(0, count, TILE):
-        value, loss = _tile(problem, env, rule, jax.random.fold_in(key, start), TILE)
-        values.append(np.asarray(value))
+        value, loss, types = _tile(problem, env, rule, jax.random.fold_in(key, start), TILE)
+        value = np.asarray(value)
+        if control is not None:
+            earned, expected = control
+            value = value - earned(np.asarray(types)) + expected
+        values.append(value)
         worst = max(worst, float(loss))
     return np.concatenate(values)[:count], worst
 
 
 @partial(jax.jit, static_argnames=("problem", "count"))
-def _tile(problem: Problem, env: Tree, rule: Rule, key: Array, count: int) -> tuple[Array, Array]:
+def _tile(problem: Problem, env: Tree, rule: Rule, key: Array, count: int) -> tuple[Array, Array, Tree]:
     draw = problem.draw(env, key, count)
     action = problem.recommended(env, draw)
     decision = problem.decide(env, rule, draw.seen, action)
     utility = problem.utility(env, draw, decision, action)
-    return problem.score(env, draw, decision, action).value, jax.nn.relu(-utility).max()
+    return problem.score(env, draw, decision, action).value, jax.nn.relu(-utility).max(), draw.types
 
 
 def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> dict[str, Any]:

@@ -108,6 +108,8 @@ def disk_faults(path: Path) -> Iterator[None]:
                               "What was there before is unharmed.") from error
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise ConfigError(f"{path}: this place cannot be written to ({error.strerror}); choose another.") from error
+        if isinstance(error, FileExistsError):
+            raise ConfigError(f"{path}: a file is where a folder should be; move it, or choose another place.") from error
         if isinstance(error, (FileNotFoundError, NotADirectoryError)) and not path.parent.is_dir():
             raise ConfigError(f"{path}: there is no folder {path.parent} to write to.") from error
         raise

@@ -252,11 +252,13 @@ def draw_pictures(config: Config, problem: Problem, env: Tree, rule: Any, out: P
 
 
 def evaluate(path: Path, profiles: int | None = None, starts: int | None = None, say: Say = print) -> dict[str, Any]:
-    """The strong evaluation of a run folder or an artifact, anew, with more effort if asked."""
+    """The strong evaluation of a run folder or an artifact, anew, with more effort if asked: its `result.json` as a dict with
+    what was measured now in the place of what was measured then."""
     runtime.prepare()
     path = Path(path)
     loaded = artifact.load(path / "artifact" if (path / "artifact").is_dir() else path)
     config = evaluation.with_effort(loaded.config, profiles, starts)
     measured = evaluation.evaluate(config, loaded.problem, loaded.env, loaded.rule, say)
-    return {"schema": 1, "problem": config.problem.kind_name(), "rule": config.rule.kind_name(), "device": runtime.device_name(),
-            "versions": runtime.versions(), "config_sha256": config.sha256(), **measured}  # fmt: skip
+    recorded = json.loads((loaded.folder / "result.json").read_text(encoding="utf-8"))
+    return {**recorded, **measured, "device": runtime.device_name(), "versions": runtime.versions(),
+            "details": {**recorded["details"], **measured["details"]}}  # fmt: skip

@@ -22,7 +22,8 @@ def table(result: dict[str, Any], folder: Path) -> str:
         rows.append((f"proven bound on {name}", f"{objective['upper_bound']:.4f}", ""))
     for rule, value in (result.get("baselines") or {}).items():
         rows.append((rule.replace("_", " "), "—" if value is None else f"{value:.4f}", ""))
-    rows.append(("training", f"{result['wall_seconds']:.1f} s", f"{result['steps']:,} steps on {result['device']}"))
+    seconds = (result.get("details") or {}).get("seconds", {}).get("training", result["wall_seconds"])
+    rows.append(("training", f"{seconds:.1f} s", f"{result['steps']:,} steps on {result['device']}, {result['wall_seconds']:.1f} s in all"))
     rows += _places(folder)
     return _aligned(f"{result['problem']} · {result['rule']} · seed {result['seed']}", rows)
 
@@ -40,7 +41,7 @@ def _optimum_rows(answer: dict[str, Any] | None, ratio: float | None) -> list[tu
     if answer.get("value") is not None:
         reached = "" if ratio is None else f"{100 * ratio:.1f} % of it reached; "
         rows.append(("exact optimum", f"{answer['value']:.4f}", f"{reached}{note}"))
-    if answer.get("upper_bound") is not None:
+    if answer.get("upper_bound") is not None and answer["upper_bound"] != answer.get("value"):
         rows.append(("optimum at most", f"{answer['upper_bound']:.4f}", "" if rows else note))
     return rows
 

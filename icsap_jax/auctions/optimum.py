@@ -52,6 +52,19 @@ def menu(problem: Any, env: Any, model: Any) -> tuple[np.ndarray, np.ndarray] | 
     return None if known is None else (known.allocations, known.prices)
 
 
+def control(problem: Any, env: Any, model: Any) -> tuple[Any, float] | None:
+    """A control variate for the revenue of a learned rule: what the exact optimum charges each profile [B, 1, 2], as a function to
+    [B], and its exact expectation. The two revenues move together, so their difference is known far better than either is."""
+    known = known_menu(env, model) if is_revenue(problem, env) else None
+    if known is None:
+        return None
+
+    def charged(types: np.ndarray) -> np.ndarray:
+        return known.prices[np.argmax(types[:, 0] @ known.allocations.T - known.prices, axis=1)]
+
+    return charged, known.revenue
+
+
 def known_menu(env: Any, model: Any) -> menus.Menu | None:
     """The closed-form menu that fits this prior and valuation, if there is one."""
     if model.bidders != 1 or model.items != 2 or model.valuation == "combinatorial":

@@ -28,6 +28,7 @@ class Auction(Problem):
     kind: Literal["auction"] = "auction"
     builder: ClassVar[Any] = "icsap_jax.auctions.problem:build"
     optimum: ClassVar[Any] = "icsap_jax.auctions.optimum:optimum"
+    control: ClassVar[Any] = "icsap_jax.auctions.optimum:control"
     baselines: ClassVar[Any] = "icsap_jax.auctions.baselines:baselines"
     pictures: ClassVar[Any] = "icsap_jax.auctions.pictures:draw"
     table: ClassVar[Any] = "icsap_jax.auctions.table:Table"

@@ -114,6 +114,7 @@ class Problem(Kind):
     `defaults` are the domain's values for rule, training and evaluation, laid under the user's."""
 
     optimum: ClassVar[Any] = None
+    control: ClassVar[Any] = None
     baselines: ClassVar[Any] = None
     pictures: ClassVar[Any] = None
     table: ClassVar[Any] = None
