@@ -62,8 +62,7 @@ def known_optimum(config: Config, problem: Problem, env: Tree) -> dict[str, Any]
 
 def objective_name(problem: Problem) -> str:
     """What the designer maximises, in words."""
-    names = getattr(problem, "objective", ("value",))
-    return " + ".join(names)
+    return " + ".join(problem.objective)
 
 
 def _hook(hook: Any, *inputs: Any, default: Any) -> Any:
@@ -148,8 +147,9 @@ def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> dict[str
 
 
 def histogram(gap: np.ndarray) -> dict[str, list[float]]:
-    """Counts of gaps over all agents in 40 even bins from 0, enough to draw them again."""
-    counts, edges = np.histogram(gap, bins=40, range=(0.0, max(float(gap.max()), 1e-9)))
+    """Counts of gaps over all agents in 40 even bins from 0, enough to draw them again; what is not finite is not counted."""
+    gap = gap[np.isfinite(gap)]
+    counts, edges = np.histogram(gap, bins=40, range=(0.0, float(gap.max(initial=1e-9))))
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 

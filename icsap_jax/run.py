@@ -25,6 +25,7 @@ from icsap_jax.bilevel import check
 from icsap_jax.bilevel.fit import Trainer, TrainState, member, run, stack
 from icsap_jax.bilevel.types import Problem, Tree
 from icsap_jax.config import Config, ConfigError, load, resolve
+from icsap_jax.config.reading import map_files
 from icsap_jax.evaluation import Say
 
 
@@ -70,7 +71,7 @@ def open_folder(config: Config, out: Path) -> Config:
     if kept.exists():
         there = load(kept)
         if there.sha256() != config.sha256():
-            key, old, new = first_difference(there.resolved(), config.resolved())
+            key, old, new = first_difference(by_content(there), by_content(config))
             raise ConfigError(
                 f"{kept}: this run was made with {key} = {old}, not {new}; choose another --out, "
                 "or give the same configuration to resume it."
@@ -85,13 +86,22 @@ def open_folder(config: Config, out: Path) -> Config:
     return gathered
 
 
+def by_content(config: Config) -> dict[str, Any]:
+    """The resolved config with each data file and plugin told by its content, wherever it lies."""
+
+    def content(name: str) -> str:
+        return f"a file with sha256 {files.sha256(config.folder / name)[:12]}…"
+
+    return {**map_files(config.resolved(), content), "plugins": [content(name) for name in config.plugins]}
+
+
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]:
     """The first dotted key at which two nested mappings differ, with both values."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*old, *(name for name in new if name not in old)]:
             if old.get(name) != new.get(name):
                 return first_difference(old.get(name), new.get(name), f"{key}.{name}".strip("."))
-    return key or "a data file", old, new
+    return key, old, new
 
 
 def initial_state(config: Config, trainer: Trainer, problem: Problem, env: Tree) -> TrainState:
@@ -124,24 +134,27 @@ def loop(config: Config, trainer: Trainer, env: Tree, state: TrainState, out: Pa
                 stream.flush()
             report_bad_members(state, named, say)
             say(progress_line(taken, steps, (taken - first) / seconds, averages))
-            due = time.monotonic() - saved > config.training.checkpoint_every
-            if due or interrupted or taken == steps:
+            stopping = bool(interrupted)  # asked once: what arrives later waits for the next chunk, and its checkpoint
+            if stopping or taken == steps or time.monotonic() - saved > config.training.checkpoint_every:
                 checkpoints.save(out / "checkpoints", taken, state)
                 saved = time.monotonic()
-            if interrupted and taken < steps:
+            if stopping:
                 say(f"stopped at step {taken} of {steps}; the same command resumes it")
                 break
-    if interrupted and taken < steps:
+    if interrupted:
         signal.raise_signal(interrupted[0])
+        raise KeyboardInterrupt  # the handler there was before let it pass, but a run stopped half-way is not to be evaluated
     return state
 
 
 @contextmanager
 def postponed_interrupts() -> Iterator[list[int]]:
-    """Inside, SIGINT and SIGTERM only append to the list given; a second one acts at once. Outside the main thread: nothing."""
+    """Inside, SIGINT and SIGTERM only append to the list given; a second one acts at once. What the process was told to ignore
+    stays ignored (a job started in the background, by nohup). Outside the main thread: nothing."""
     received: list[int] = []
     try:
-        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
         def note(number: int, frame: Any) -> None:
             received.append(number)
@@ -195,24 +208,35 @@ def progress_line(taken: int, steps: int, speed: float, averages: dict[str, np.n
     """A bar, the speed, the batch's objective with its gap, and the time left."""
     share = taken / steps
     bar = "█" * round(24 * share) + "░" * (24 - round(24 * share))
-    gap = float(np.mean(averages["gap"]))
+    objective, gap = (finite_mean(averages[name]) for name in ("objective", "gap"))
     left = (steps - taken) / max(speed, 1e-9)
     return (f"\r{bar} {share:4.0%}  {taken}/{steps} steps  {speed:.0f}/s  "
-            f"objective {float(np.mean(averages['objective'])):.4f}  gap {gap:.5f} (training)  {left:.0f} s left")  # fmt: skip
+            f"objective {objective:.4f}  gap {gap:.5f} (training)  {left:.0f} s left")  # fmt: skip
+
+
+def finite_mean(values: np.ndarray) -> float:
+    """The mean over the members that are still finite; NaN where none is."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")
 
 
 def finish(
     config: Config, problem: Problem, env: Tree, state: TrainState, out: Path, trained: float, details: dict[str, Any], say: Say
 ) -> dict[str, Any]:
-    """Evaluate every member, and the result of the best of them by its own training loss: objective − λ·gap at common prices."""
+    """Evaluate every member, and the result of the best of them by its own training loss: objective − λ·gap at common prices.
+    Raises ConfigError when no member's rule gives finite numbers."""
     count = config.training.members
     price = float(np.asarray(state.prices.multiplier).mean())
     measured = [evaluation.evaluate(config, problem, env, member(state, place).rule, say) for place in range(count)]
-    worth = [each["objective"]["value"] - price * sum(each["incentive_gap"]["per_agent"]) for each in measured]
-    best = int(np.argmax(worth))
+    worth = np.array([each["objective"]["value"] - price * sum(each["incentive_gap"]["per_agent"]) for each in measured])
+    if not np.isfinite(worth).any():
+        raise ConfigError(f"{out}: training went beyond what numbers hold in every member; lower training.learning_rate "
+                          f"(it is {config.training.learning_rate:g}) or set training.clip.")
+    best = int(np.argmax(np.where(np.isfinite(worth), worth, -np.inf)))
     details["members"] = [
-        {"member": place, "objective": each["objective"]["value"], "gap_mean": each["incentive_gap"]["mean"],
-         "gap_max": each["incentive_gap"]["max"], "bad_step": finite_step(state, place)}
+        {"member": place, "objective": number_or_none(each["objective"]["value"]),
+         "gap_mean": number_or_none(each["incentive_gap"]["mean"]), "gap_max": number_or_none(each["incentive_gap"]["max"]),
+         "bad_step": finite_step(state, place)}
         for place, each in enumerate(measured)
     ]  # fmt: skip
     chosen = measured[best]
@@ -232,6 +256,11 @@ def finish(
                                            "participation_violation", "baselines")},
         "details": {**chosen["details"], **details},
     }  # fmt: skip
+
+
+def number_or_none(value: float) -> float | None:
+    """A number as JSON can hold it."""
+    return value if np.isfinite(value) else None
 
 
 def finite_step(state: TrainState, place: int) -> int | None:

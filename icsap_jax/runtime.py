@@ -14,13 +14,15 @@ def prepare(device: str | None = None) -> None:
     would be measured as incentive gaps), and keep compiled code between processes. Raises ConfigError when the device is absent."""
     import jax
 
-    if device is not None:
-        jax.config.update("jax_platforms", "cuda" if device == "gpu" else device)
     try:
-        jax.devices()
+        found = jax.devices(device)
     except RuntimeError as error:
-        found = str(error).splitlines()[0]
-        raise ConfigError(f"--device {device}: jax finds no such device here ({found}); leave it out to use what there is.") from None
+        reason = str(error).splitlines()[0]
+        if device is None:  # JAX_PLATFORMS asks for what is not there
+            raise ConfigError(f"jax finds no device to compute on ({reason}); look at the variable JAX_PLATFORMS.") from None
+        raise ConfigError(f"--device {device}: jax finds no such device here ({reason}); leave it out to use what there is.") from None
+    if device is not None:
+        jax.config.update("jax_default_device", found[0])
     jax.config.update("jax_default_matmul_precision", "float32")
     if not jax.config.jax_compilation_cache_dir:
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "icsap_jax" / "compiled"

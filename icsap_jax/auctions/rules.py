@@ -17,9 +17,6 @@ from flax import nnx
 from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
 from icsap_jax.bilevel.types import Array, Rule
 
-# The two bundles that hold item 1, and item 2, among {1}, {2}, {1,2}.
-BUNDLES_WITH = (np.array([0, 2]), np.array([1, 2]))
-
 
 class Perceptron(nnx.Module):
     """Fully connected layers with Glorot-uniform weights, as published; rows [R, inputs] to [R, outputs]."""
@@ -41,9 +38,11 @@ class RegretNet(nnx.Module):
     """Allocation and payment networks over the reports of N bidders for M items.
 
     Feasible by construction: additive, a softmax over bidders and a dummy for each item; unit demand, the smaller of that and a
-    softmax over items and a dummy for each bidder; combinatorial over two items, for each bundle the smaller of the bidder's
-    softmax over bundles and the softmaxes of the items it holds. Payment: a share in (0, 1) of the reported value of what the
-    bidder gets, so a truthful bidder never loses. Reports enter as (report − centre)/half-width when `normalise` is set.
+    softmax over items and a dummy for each bidder; combinatorial over two items, one softmax over who owns each of them. (There
+    the paper takes for each bundle the smallest of a bidder's and its items' softmaxes; those limits admit shares that no lottery
+    over allocations has, such as half of {1} and half of {2} for one bidder beside half of {1,2} for the other.)
+    Payment: a share in (0, 1) of the reported value of what the bidder gets, so a truthful bidder never loses. Reports enter as
+    (report − centre)/half-width when `normalise` is set.
     """
 
     def __init__(self, problem: Auction, support: tuple, hidden: list[int], activation: str, normalise: bool, rngs: nnx.Rngs):
@@ -53,12 +52,11 @@ class RegretNet(nnx.Module):
         half = np.where(high > low, (high - low) / 2, 1.0)
         self.centre = tuple(((low + high) / 2).ravel()) if normalise else None
         self.half = tuple(half.ravel()) if normalise else None
-        by_item = (agents + 1) * problem.items if problem.valuation != "combinatorial" else agents * 4 + 2
-        by_agent = {"additive": 0, "unit_demand": agents * (goods + 1), "combinatorial": agents * (goods + 1)}[problem.valuation]
+        self.by_item = (agents + 1) * goods
+        outputs = {"additive": self.by_item, "unit_demand": self.by_item + agents * (goods + 1), "combinatorial": (agents + 1) ** 2}
         inputs = agents * low.shape[-1]
-        self.allocation = Perceptron(inputs, hidden, by_item + by_agent, activation, rngs)
+        self.allocation = Perceptron(inputs, hidden, outputs[problem.valuation], activation, rngs)
         self.payment = Perceptron(inputs, hidden, agents, activation, rngs)
-        self.by_item = by_item
 
     def __call__(self, reports: Array) -> Decision:
         lead, (agents, width) = reports.shape[:-2], reports.shape[-2:]
@@ -82,16 +80,12 @@ class RegretNet(nnx.Module):
         return jnp.minimum(by_item, by_agent)
 
     def _bundles(self, scores: Array) -> Array:
-        """For each item a softmax over the (bidder, bundle holding it) pairs and a dummy; for each bidder one over bundles."""
+        """The probabilities of {1}, {2} and {1,2} for each bidder, from one lottery over the owners (bidder or nobody) of both items."""
         agents = self.problem.agents
-        per_item = agents * 2 + 1
-        by_agent = jax.nn.softmax(scores[:, self.by_item :].reshape(-1, agents, 4), axis=2)
-        limits = [by_agent[:, :, 0], by_agent[:, :, 1], by_agent[:, :, 2]]
-        for item, bundles in enumerate(BUNDLES_WITH):
-            shares = jax.nn.softmax(scores[:, item * per_item : (item + 1) * per_item], axis=1)[:, :-1].reshape(-1, agents, 2)
-            for place, bundle in enumerate(bundles):
-                limits[bundle] = jnp.minimum(limits[bundle], shares[:, :, place])
-        return jnp.stack(limits, axis=-1)
+        owners = jax.nn.softmax(scores, axis=1).reshape(-1, agents + 1, agents + 1)  # [R, owner of item 1, owner of item 2]
+        both = jnp.diagonal(owners, axis1=1, axis2=2)
+        apart = jnp.where(jnp.eye(agents + 1, dtype=bool)[None], 0.0, owners)
+        return jnp.stack([apart.sum(2), apart.sum(1), both], axis=-1)[:, :agents]
 
 
 def regretnet(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rule:

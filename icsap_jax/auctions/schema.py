@@ -37,11 +37,11 @@ class Auction(Problem):
         "rule": {"kind": "regretnet"},
         "training": {
             "steps": 20000,
-            "batch": 512,
+            "batch": 1024,
             "learning_rate": 3e-3,
             "decay": "cosine",
             "response": {"kind": "exchange"},
-            "lagrangian": {"kind": "annealed", "multiplier": 5.0, "multiplier_end": 60.0},
+            "lagrangian": {"kind": "annealed", "multiplier": 2.0, "multiplier_end": 150.0},
         },
         "evaluation": {},
     }
@@ -85,10 +85,11 @@ class Auction(Problem):
         moments and a gradient; and the remembered misreports of the published ascent."""
         response, hidden = training.response, list(getattr(rule, "hidden", [100, 100]))
         inputs, outputs = self.bidders * (self.items + 1), 2 * (self.bidders + 1) * (self.items + 1)
-        exchanged: int = getattr(response, "reports", 0) or 0
+        reports: int = getattr(response, "reports", 0) or 0
+        exchanged = reports + (getattr(response, "anywhere", 0) or 0)
         tried: int = getattr(response, "count", 1) or 1
-        rows = training.batch * (1 if exchanged else 1 + self.bidders * tried)
-        menu = training.batch * self.bidders * (training.batch if self.bidders == 1 else exchanged) if exchanged else 0
+        rows = training.batch * exchanged // reports if reports else training.batch * (1 + self.bidders * tried)
+        menu = training.batch * self.bidders * exchanged
         layers = [inputs, *hidden, outputs]
         parameters = 2 * sum(a * b for a, b in pairwise(layers))
         pool = (getattr(response, "pool", None) or 0) * training.batch * inputs

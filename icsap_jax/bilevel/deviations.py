@@ -21,7 +21,7 @@ from icsap_jax.bilevel.responses import beside, deviated_utility, pure_actions, 
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
 
 TILE = 100  # profiles searched at once: tiles that fit the cache are faster than all profiles together
-JOINT_BUDGET = 45_000  # grid points a lone agent's joint grid may have; its K decisions serve every profile
+JOINT_BUDGET = 45_000  # points a joint grid may have; a lone agent's decisions on them serve every profile
 
 
 @dataclass(frozen=True)
@@ -35,24 +35,24 @@ class Search:
 
     def joint_points(self, agents: int, width: int) -> np.ndarray:
         """Points [K, T] of the unit cube: a grid where one fits, else evenly spread random ones."""
-        if self.joint is not None:
-            side = self.joint
-        elif agents == 1 and width <= 2:
-            side = 201
-        else:
-            side = {1: 201, 2: 21, 3: 8}.get(width, 0)
-        if side and side**width <= JOINT_BUDGET:
+        side = self._side(agents, width)
+        if side:
             axes = np.meshgrid(*[np.linspace(0.0, 1.0, side)] * width, indexing="ij")
             return np.stack(axes, -1).reshape(-1, width)
         return np.random.default_rng(0).uniform(size=(512, width))
 
+    def _side(self, agents: int, width: int) -> int:
+        """Points along each number of the joint grid, as many as were asked for or as there is room for; 0: none fits."""
+        usual = 201 if agents == 1 and width <= 2 else {1: 201, 2: 21, 3: 8}.get(width, 0)
+        side = min(usual if self.joint is None else self.joint, int(JOINT_BUDGET ** (1 / width)))
+        return side if side > 1 else 0
+
     def method(self, agents: int, width: int) -> str:
         """One line for `incentive_gap.method`."""
-        points = len(self.joint_points(agents, width))
-        side = round(points ** (1 / width))
-        grid = "×".join([str(side)] * width) if side**width == points else f"{points} random reports"
+        side = self._side(agents, width)
+        joint = "grid " + "×".join([str(side)] * width) if side else f"{len(self.joint_points(agents, width))} random reports"
         alone = "" if self._grid_is_fine(agents, width) else f" + {self.single} per number alone"
-        return f"grid {grid}{alone} + {self.starts} refined starts"
+        return f"{joint}{alone} + {self.starts} refined starts"
 
     def _grid_is_fine(self, agents: int, width: int) -> bool:
         return len(self.joint_points(agents, width)) >= self.single**width
@@ -62,17 +62,19 @@ def candidates(search: Search, box: Box, truth: Array) -> Array:
     """All grid reports [K, I|1, N, T]; I is 1 only for a lone agent whose joint grid is fine enough to stand alone."""
     agents, width = truth.shape[-2:]
     box = beside(box, truth[None])
-    joint = jnp.asarray(search.joint_points(agents, width), truth.dtype)[:, None, None, :]
-    joint = box.low + (box.high - box.low) * joint
+
+    def inside(share):  # low + (high − low) may round to just above high
+        return jnp.minimum(box.low + share * (box.high - box.low), box.high)
+
+    joint = inside(jnp.asarray(search.joint_points(agents, width), truth.dtype)[:, None, None, :])
     if agents == 1 and search._grid_is_fine(agents, width):
         return joint
     joint = jnp.broadcast_to(joint, (joint.shape[0], *truth.shape))
-    line = jnp.linspace(0.0, 1.0, search.single, dtype=truth.dtype).reshape(-1, 1, 1, 1)
-    line = box.low + (box.high - box.low) * line  # [single, 1, N, T]
+    line = inside(jnp.linspace(0.0, 1.0, search.single, dtype=truth.dtype).reshape(-1, 1, 1, 1))  # [single, 1, N, T]
     places = jnp.arange(width).reshape(1, 1, 1, width)
     alone = [jnp.where(places == place, line, truth[None]) for place in range(width)]
     shares = jnp.linspace(0.0, 1.0, 21, dtype=truth.dtype).reshape(-1, 1, 1, 1)
-    shrunk = box.low + shares * (truth[None] - box.low)
+    shrunk = jnp.minimum(box.low + shares * (truth[None] - box.low), box.high)
     return jnp.concatenate([joint, *alone, shrunk])
 
 

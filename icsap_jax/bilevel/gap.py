@@ -33,7 +33,7 @@ def own(values: Array) -> Array:
 def decide_together(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, moved: Array) -> tuple[Tree, Tree]:
     """The decisions on `action` [I, N, …] and on `moved` [N′, K, I|1, N, …]. Where a problem is row-wise (a decision on one
     information set never looks at another) both go through the rule as rows of one matrix, which is markedly faster."""
-    if not getattr(problem, "rowwise", False) or draw.seen is not None:
+    if not problem.rowwise or draw.seen is not None:
         return problem.decide(env, rule, draw.seen, action), problem.decide(env, rule, draw.seen, moved)
     tail = action.shape[-2:]
     rows = jnp.concatenate([action.reshape(-1, *tail), moved.reshape(-1, *tail)])
@@ -50,10 +50,9 @@ def gains(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, de
     decision, deviated = decide_together(problem, env, rule, draw, action, moved)
     utility = problem.utility(env, draw, decision, action)
     gain = own(problem.utility(env, draw, deviated, moved)) - utility[None]
-    margin = getattr(problem, "margin", 0.0)
-    if margin:
+    if problem.margin:
         different = jnp.any(deviations != action[None], axis=-1)
-        gain = gain + margin * different
+        gain = gain + problem.margin * different
     return gain, decision
 
 

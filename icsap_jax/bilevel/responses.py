@@ -179,11 +179,15 @@ def pick(deviations: Array, utilities: Array) -> Array:
 @dataclass(frozen=True)
 class Exchange:
     """Reports serve as each other's misreports. G groups; in each, every agent draws R types while the others keep their first.
-    Each of the N·R·G profiles is decided once; a type's truth is its own row, and its misreports are the R rows of its group: a
-    menu the agent faces. So the whole gap costs no more rows than the objective does. Needs types independent across agents,
-    since each row is then a profile of the prior in its own right. `steps` > 0 refines the best report by gradient steps."""
+    Each of the N·R·G profiles is decided once; a type's truth is its own row, and its misreports are the rows of its group: a menu
+    the agent faces. So the whole gap costs no more rows than the objective does. Needs types independent across agents, since each
+    row is then a profile of the prior in its own right.
+
+    `anywhere` further reports of each group are drawn evenly from the box and serve as misreports only: where the prior leaves
+    parts of the box empty, nothing else would keep the rule honest there. `steps` > 0 refines the best report by gradient steps."""
 
     reports: int
+    anywhere: int
     steps: int
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
@@ -194,36 +198,44 @@ class Exchange:
                 "training.response.kind = exchange: redraws one agent's type alone, and this prior's agents depend on each other; "
                 "use candidates."
             )
+        if problem.draw(env, key, 1).seen is not None:
+            raise ConfigError("training.response.kind = exchange: knows no states that the designer sees; use candidates.")
         return ()
 
     def play(self, problem, env, rule, memory, key, step, batch, numbers) -> Play:
-        """See the module. `batch` profiles become max(1, batch / (N·R)) groups; a lone agent's profiles form one group."""
-        agents = problem.agents
-        reports = batch if agents == 1 else self.reports
+        """See the module. `batch` profiles become max(1, batch / (N·R)) groups."""
+        draw_key, anywhere_key = jax.random.split(key)
+        agents, reports = problem.agents, self.reports
         groups = max(1, batch // (agents * reports))
-        drawn = problem.draw(env, key, reports * groups)
+        drawn = problem.draw(env, draw_key, reports * groups)
         types = jax.tree.map(lambda leaf: leaf.reshape(reports, groups, *leaf.shape[1:]), drawn.types)
         own_types = Draw(weight=jnp.full((reports, groups), 1.0 / (reports * groups)), types=types)
-        action = problem.recommended(env, own_types)
-        rows = unilateral(action[0], action)  # [N′, R, G, N, T]
+        truth = problem.recommended(env, own_types)  # [R, G, N, T]
+        tried = truth
+        if self.anywhere:
+            box = problem.space(env, own_types)
+            tried = jnp.concatenate([truth, uniform_in(box, anywhere_key, (self.anywhere, *truth.shape[1:]), truth.dtype)])
+        rows = unilateral(truth[0], tried)  # [N′, K, G, N, T]
         decision = problem.decide(env, rule, None, rows)
         offered = jax.tree.map(lambda leaf: leaf[:, :, None], decision)  # [N′, K, 1, G, …]: faced by each of R types
         menu = own(problem.utility(env, own_types, offered, rows[:, :, None]))  # [K, R, G, N]
-        truth = jnp.moveaxis(jnp.diagonal(menu, axis1=0, axis2=1), -1, 0)  # [R, G, N]
+        honest = jnp.moveaxis(jnp.diagonal(menu, axis1=0, axis2=1), -1, 0)  # [R, G, N]
         best = menu.max(0)
         if self.steps:
-            best = jnp.maximum(best, self._refined(problem, env, rule, own_types, action, menu, numbers))
-        gap = jax.nn.relu(best - truth).mean((0, 1))
-        profiles = Draw(weight=jnp.full(rows.shape[:3], 1.0 / (rows.size // (rows.shape[-1] * agents))), types=rows)
-        outcome = problem.score(env, profiles, decision, rows)
+            best = jnp.maximum(best, self._refined(problem, env, rule, own_types, tried, menu, numbers))
+        gap = jax.nn.relu(best - honest).mean((0, 1))
+        # Each of the first R rows is a profile of the prior: there the objective is measured.
+        played = jax.tree.map(lambda leaf: leaf[:, :reports], (rows, decision))
+        profiles = Draw(weight=jnp.full((agents, reports, groups), 1.0 / (agents * reports * groups)), types=played[0])
+        outcome = problem.score(env, profiles, played[1], played[0])
         return _play(profiles.weight, outcome, gap, memory)
 
-    def _refined(self, problem, env, rule, draw, action, menu, numbers) -> Array:
+    def _refined(self, problem, env, rule, draw, tried, menu, numbers) -> Array:
         """Utility [R, G, N] of each type's best report of its group after gradient steps."""
         box, frozen = problem.space(env, draw), jax.lax.stop_gradient(rule)
         chosen = jnp.argmax(jax.lax.stop_gradient(menu), 0)  # [R, G, N]
-        start = jnp.take_along_axis(action[:, None], chosen[None, ..., None], axis=0)
-        others = jnp.broadcast_to(action[:1], action.shape)
+        start = jnp.take_along_axis(tried[:, None], chosen[None, ..., None], axis=0)
+        others = jnp.broadcast_to(tried[:1], start.shape[1:])
 
         def utility(rule, deviations):
             return deviated_utility(problem, env, rule, draw, others, deviations)
@@ -257,7 +269,7 @@ def pure_actions(problem: Problem, env: Tree, draw: Draw) -> Array:
 
 def exchange(model: Any) -> Exchange:
     """From its model in a problem file."""
-    return Exchange(reports=model.reports, steps=model.steps)
+    return Exchange(reports=model.reports, anywhere=model.anywhere, steps=model.steps)
 
 
 def ascent(model: Any) -> Ascent:

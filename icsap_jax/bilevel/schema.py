@@ -15,11 +15,13 @@ class Response(Kind):
 
 class Exchange(Response):
     """Reports serve as each other's misreports: every agent draws `reports` types against the same others, and each type may
-    pretend to be any other; the best are then refined by `steps` gradient steps. Global, no cache, fresh profiles every step."""
+    pretend to be any other or any of `anywhere` reports from the whole box; the best are then refined by `steps` gradient steps.
+    Global, no cache, fresh profiles every step."""
 
     kind: Literal["exchange"] = "exchange"
     builder: ClassVar[str] = "icsap_jax.bilevel.responses:exchange"
-    reports: int = Field(32, ge=2, description="types drawn for each agent against the same others")
+    reports: int = Field(64, ge=2, description="types drawn for each agent against the same others")
+    anywhere: int = Field(32, ge=0, description="further misreports from the whole box; 0 suits priors that fill it evenly")
     steps: int = Field(0, ge=0, description="gradient steps from the best report")
     step_size: float = Field(0.1, gt=0, description="of those steps, in units of the support's width")
 

@@ -87,9 +87,16 @@ class Problem(Protocol):
 
     Where a leading axis is written "…", the function must accept any number of extra leading axes on actions and decisions and
     broadcast over them; that is how K deviations are judged in one call.
+
+    Some have more to offer: `independent(env)`, whether one agent's types may be redrawn alone (the exchange response asks);
+    `held_out(env)`, the numbers to evaluate with, where data were kept aside; `hard_value(env, decision, ties)`, the designer's
+    value at the exact best response of finite actions; `export_inputs(env)`, example inputs of the compiled rule.
     """
 
     agents: int
+    objective: tuple[str, ...]  # names of what the designer values
+    margin: float  # by which the recommended action must beat every other; 0 unless ties must not decide
+    rowwise: bool  # a decision on one information set never looks at another
 
     def draw(self, env: Tree, key: Array, count: int) -> Draw:
         """`count` profiles from the prior; or, where types are finite, all of them with their mass (`count` is then ignored)."""

@@ -19,7 +19,7 @@ from icsap_jax.config import parse
 # Compiling is most of what these tests cost, and unoptimised code compiles three times sooner.
 quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 SEARCHES = {
-    "exchange": (responses.Exchange(reports=8, steps=3), {"step_size": 0.1}),
+    "exchange": (responses.Exchange(reports=8, anywhere=4, steps=3), {"step_size": 0.1}),
     "candidates": (responses.Candidates(count=8, steps=3), {"step_size": 0.1}),
     "ascent": (responses.Ascent(steps=25, pool=None), {"step_size": 0.1}),
 }

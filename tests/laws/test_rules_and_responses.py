@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 
 from icsap_jax.bilevel.lagrangian import numbers
 from icsap_jax.bilevel.schema import Lagrangian, Response
@@ -88,10 +89,32 @@ def feasible_auction(problem, decision):
     if problem.valuation == "combinatorial":
         assert (given[..., [0, 2]].sum((-1, -2)) <= 1 + ROUNDING).all()
         assert (given[..., [1, 2]].sum((-1, -2)) <= 1 + ROUNDING).all()
+        for shares in given.reshape(-1, *given.shape[-2:])[:8]:
+            assert lottery_exists(shares)
     else:
         assert (given.sum(-2) <= 1 + ROUNDING).all()
     if problem.valuation != "additive":
         assert (given.sum(-1) <= 1 + ROUNDING).all()
+
+
+def lottery_exists(shares):
+    """Whether bundle shares [N, 3] are the marginals of a lottery over who owns each of two items: a linear programme."""
+    agents = len(shares)
+    pairs = list(itertools.product(range(agents + 1), repeat=2))
+    rows = []
+    for i in range(agents):
+        rows += [[a == i and b != i for a, b in pairs], [a != i and b == i for a, b in pairs], [a == i and b == i for a, b in pairs]]
+    equal = np.array([*rows, [True] * len(pairs)], float)
+    right = np.append(shares.ravel(), 1.0)
+    slack = np.hstack([equal, np.eye(len(right)), -np.eye(len(right))])  # the misfit is minimised: rounding leaves a little
+    cost = np.append(np.zeros(len(pairs)), np.ones(2 * len(right)))
+    return linprog(cost, A_eq=slack, b_eq=right).fun < ROUNDING
+
+
+def test_the_limits_of_the_paper_alone_admit_shares_that_no_lottery_has():
+    """Half of {1} and half of {2} for one bidder beside half of {1, 2} for the other keeps every marginal limit."""
+    assert not lottery_exists(np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 0.5]]))
+    assert lottery_exists(np.array([[0.5, 0.0, 0.0], [0.0, 0.5, 0.5]]))
 
 
 def feasible_persuasion(problem, decision):
