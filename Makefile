@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types gpu-check wheel pins clean right-python
+.PHONY: help demo test lint types docs gpu-check wheel pins clean right-python
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -31,6 +31,9 @@ lint: $(READY) ## style and imports (ruff)
 
 types: $(READY) ## the types of the models that problem files are read into (mypy)
 	$(BIN)/mypy
+
+docs: $(READY) ## docs/problem-files.md anew, from the models that read problem files
+	$(BIN)/python docs/generate.py
 
 gpu-check: $(READY) ## a short run and a benchmark on whatever accelerator jax sees
 	$(BIN)/python -m icsap_jax.gpu_check

@@ -1,4 +1,4 @@
-"""docs/problem-files.md, written from the models themselves: `python docs/generate.py [OUTPUT]`.
+"""docs/problem-files.md, written from the models themselves by `make docs`, which is `python docs/generate.py [OUTPUT]`.
 
 Every key, type, default and meaning is taken from the JSON Schema of a problem file, every example from the kind it is an example of,
 and every error sentence from reading a file with that mistake in it. A test compares the page with what this would write.
@@ -48,7 +48,7 @@ default of that problem's, under which a small one trains in minutes:
 
 Kinds of your own, from a Python file beside the problem file, are in [extending.md](extending.md).
 
-This page is written by `python docs/generate.py` from the models that read problem files; do not edit it.
+This page is written by `make docs` from the models that read problem files; do not edit it.
 """
 
 # The places that take one of several kinds: what to call them, and what to know before choosing.
@@ -114,9 +114,7 @@ def table(definition: dict[str, Any], without: set[str]) -> str:
     for key, field in definition["properties"].items():
         if key in without:
             continue
-        meaning = field.get("description", "")
-        meaning = "" if meaning.startswith("a number, nested lists") else meaning  # that is said once, at the top
-        cells = (f"`{key}`", type_of(field), default_of(key, field, definition), meaning)
+        cells = (f"`{key}`", type_of(field), default_of(key, field, definition), field["description"])
         rows.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
     return "\n".join(rows) + "\n"
 

@@ -21,6 +21,7 @@ import numpy as np
 from icsap_jax.bilevel.types import Tree
 from icsap_jax.config import ConfigError
 from icsap_jax.files import MANIFEST, as_json, damaged, digests, disk_faults, remove_partial, replacing_folder
+from icsap_jax.trees import named
 
 FORMAT = 1
 KEEP = 2
@@ -60,16 +61,6 @@ def restore_latest(folder: Path, like: Tree, say: Callable[[str], None]) -> tupl
         after = f"falling back to step {found[place + 1][0]}" if place + 1 < len(found) else "no other is left, so training starts over"
         say(f"{folder}: checkpoint step {step} is damaged ({fault}): {after}.")
     return None
-
-
-def named(state: Tree) -> dict[str, Any]:
-    """The leaves of a pytree by their slash-joined path: rule/params/allocation/layers/0/kernel."""
-    leaves = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
-        # An nnx variable is itself a node, whose one child is called `value`: that says nothing.
-        steps = [jax.tree_util.keystr((step,), simple=True) for step in path]
-        leaves["/".join(steps[:-1] if len(steps) > 1 and steps[-1] == "value" else steps)] = leaf
-    return leaves
 
 
 def _found(folder: Path) -> list[tuple[int, Path]]:

@@ -7,7 +7,6 @@ every command imports what it runs only when it runs it.
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
 import os
@@ -24,6 +23,7 @@ import yaml
 
 from icsap_jax import config as files
 from icsap_jax.config import ConfigError
+from icsap_jax.files import disk_fault
 
 app = typer.Typer(
     help="Learn the rules of a game in which telling the truth is everyone's best move.",
@@ -97,10 +97,10 @@ def _explain(error: Exception) -> None:
     """Leave because of an error nobody expected, or one of the machine's that the user can mend."""
     if os.environ.get("ICSAP_TRACEBACK") == "1":
         raise error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        _leave(2, f"{error.filename or 'The disk'}: there is no space left; make room or choose another place with --out or -o.")
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        _leave(2, f"{error.filename}: you may not write there; choose another place with --out or -o.")
+    if isinstance(error, OSError):
+        fault = disk_fault(error, Path(error.filename or "The disk"))
+        if fault is not None:
+            _leave(2, fault)
     text = " ".join(str(error).split())
     _leave(1, f"icsap failed, and not through your input: {type(error).__name__}: {text[:300]}. "
               "Set ICSAP_TRACEBACK=1 to see where, and please report it.")
@@ -134,21 +134,11 @@ class Progress:
 
 
 def _choose_device(device: Device | None) -> None:
-    """Make jax compute on `device`, or say that it is not there."""
-    if device is None:
-        return
-    if device is Device.cpu:
-        os.environ["JAX_PLATFORMS"] = "cpu"
-        return
-    import jax
+    """Make jax compute on `device`, or say that it is not there, before anything else is imported or begun."""
+    if device is not None:
+        from icsap_jax import runtime
 
-    try:
-        found = jax.devices(device.value)
-    except RuntimeError:
-        there = ", ".join(sorted({each.platform for each in jax.devices()}))
-        raise ConfigError(f"--device {device.value}: jax sees only {there} on this machine; install the jax for your accelerator "
-                          "(for example jax[cuda12]), or leave --device out.") from None
-    jax.config.update("jax_default_device", found[0])
+        runtime.prepare(device.value)
 
 
 def _json(value: Any) -> None:
@@ -194,7 +184,7 @@ def train(
 @command
 def evaluate(
     path: Annotated[Path, typer.Argument(metavar="RUN_OR_ARTIFACT", help="a run folder or an artifact")],
-    profiles: Annotated[int | None, typer.Option(min=1, help="profiles for the objective")] = None,
+    profiles: Annotated[int | None, typer.Option(min=1, help="profiles on which deviations are searched")] = None,
     starts: Annotated[int | None, typer.Option(min=1, help="deviations refined for each agent and profile")] = None,
     as_json: Json = False, device: Where = None,
 ) -> None:
@@ -260,11 +250,9 @@ def verify(path: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="an art
 def optimum(config: Problem, overrides: Overrides = None, as_json: Json = False) -> None:
     """The exact answer to a problem, or a bound on it; nothing is trained."""
     loaded = files.load(config, overrides or [])
-    hook = type(loaded.problem).optimum
-    answer: dict[str, Any] = {"value": None, "method": None, "source": None, "upper_bound": None}
-    if hook is not None:
-        problem, env = loaded.problem.build(loaded.folder)
-        answer.update(files.resolve(hook)(problem, env, loaded.problem) or {})
+    from icsap_jax import evaluation
+
+    answer = evaluation.known_optimum(loaded, *loaded.problem.build(loaded.folder))
     if as_json:
         _json(answer)
     else:

@@ -17,7 +17,7 @@ import numpy as np
 
 from icsap_jax.bilevel.deviations import Search, box_gap, double, finite_gap
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
-from icsap_jax.config import Config, resolve
+from icsap_jax.config import Config
 
 TILE = 2_000  # profiles decided at once for the objective
 Say = Callable[[str], None]
@@ -35,13 +35,13 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
         space = problem.space(env64, draw)
         if isinstance(space, Box):
             say(f"searching for deviations on {settings.gap_profiles} fresh profiles")
-            control = _hook(config.problem.control, problem, env, config.problem, default=None)
+            control = _hook(config, "control", problem, env)
             measured = _sampled(settings, problem, env64, rule64, key, draw, control, say)
         else:
             measured = _enumerated(problem, env64, rule64, draw)
     say("the exact optimum and the baselines")
     optimum = known_optimum(config, problem, env)
-    baselines = _hook(config.problem.baselines, problem, env, config.problem, default={})
+    baselines = _hook(config, "baselines", problem, env) or {}
     value = measured["objective"]["value"]
     best = optimum["value"]
     measured["objective"]["name"] = objective_name(problem)
@@ -57,7 +57,7 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
 def known_optimum(config: Config, problem: Problem, env: Tree) -> dict[str, Any]:
     """The exact answer or bound of a problem, as `icsap optimum` prints it; every value null where nothing is known."""
     unknown = {"value": None, "method": None, "source": None, "upper_bound": None}
-    return {**unknown, **_hook(config.problem.optimum, problem, env, config.problem, default={})}
+    return {**unknown, **(_hook(config, "optimum", problem, env) or {})}
 
 
 def objective_name(problem: Problem) -> str:
@@ -65,8 +65,10 @@ def objective_name(problem: Problem) -> str:
     return " + ".join(problem.objective)
 
 
-def _hook(hook: Any, *inputs: Any, default: Any) -> Any:
-    return resolve(hook)(*inputs) if hook else default
+def _hook(config: Config, name: str, problem: Problem, env: Tree) -> Any:
+    """What a hook of the problem's domain answers, None where there is none."""
+    hook = config.problem.hook(name)
+    return hook(problem, env, config.problem) if hook else None
 
 
 def _sampled(

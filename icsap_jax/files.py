@@ -96,23 +96,30 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
-    """Faults of the disk become sentences about `path`: no space, no permission, no such folder. Libraries that write for us
-    report a full disk as errors of their own, so their text is looked at too."""
+    """Faults of the disk become sentences about `path`: no space, no permission, no such folder."""
     try:
         yield
     except ConfigError:
         raise
     except Exception as error:
-        if getattr(error, "errno", None) in FULL or any(os.strerror(code) in str(error) for code in FULL):
-            raise ConfigError(f"{path}: there is no space left on this disk; make room, or choose another place. "
-                              "What was there before is unharmed.") from error
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise ConfigError(f"{path}: this place cannot be written to ({error.strerror}); choose another.") from error
+        text = disk_fault(error, path)
+        if text is not None:
+            raise ConfigError(text) from error
         if isinstance(error, FileExistsError):
             raise ConfigError(f"{path}: a file is where a folder should be; move it, or choose another place.") from error
         if isinstance(error, (FileNotFoundError, NotADirectoryError)) and not path.parent.is_dir():
             raise ConfigError(f"{path}: there is no folder {path.parent} to write to.") from error
         raise
+
+
+def disk_fault(error: Exception, path: Path) -> str | None:
+    """The sentence for an error that means no space or no permission at `path`; None for any other. Libraries that write for us
+    report a full disk as errors of their own, so their text is looked at too."""
+    if getattr(error, "errno", None) in FULL or any(os.strerror(code) in str(error) for code in FULL):
+        return f"{path}: there is no space left on this disk; make room, or choose another place. What was there before is unharmed."
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{path}: this place cannot be written to ({error.strerror}); choose another."
+    return None
 
 
 def remove_partial(folder: Path) -> None:

@@ -7,14 +7,14 @@ a market. Each names its units and range. Names are made known in a schema file,
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.types import Array
-from icsap_jax.config import OBJECTIVES
+from icsap_jax.config import resolve
+from icsap_jax.config.objectives import function_of
 
 
 @register_dataclass
@@ -38,12 +38,4 @@ def welfare(account: Account) -> Array:
 
 def evaluate(names: Sequence[str], account: Account) -> dict[str, Array]:
     """The named objectives of an account, each […]."""
-    return {name: _function(name)(account) for name in names}
-
-
-def _function(name: str):
-    target = OBJECTIVES[name]
-    if callable(target):
-        return target
-    module, attribute = target.split(":")
-    return getattr(importlib.import_module(module), attribute)
+    return {name: resolve(function_of(name))(account) for name in names}

@@ -24,7 +24,7 @@ from icsap_jax import artifact, checkpoints, evaluation, files, runtime
 from icsap_jax.bilevel import check
 from icsap_jax.bilevel.fit import Trainer, TrainState, member, run, stack
 from icsap_jax.bilevel.types import Problem, Tree
-from icsap_jax.config import Config, ConfigError, load, resolve
+from icsap_jax.config import Config, ConfigError, load
 from icsap_jax.config.reading import map_files
 from icsap_jax.evaluation import Say
 
@@ -43,8 +43,9 @@ def train(config: Config, out: Path, say: Say = print, check_gradients: bool = F
     state = initial_state(config, trainer, problem, env)
     details: dict[str, Any] = {}
     if check_gradients:
-        details["gradient_error"] = check.gradient_error(trainer, env, member(state, 0))
-        say(f"gradient against finite differences: relative error {details['gradient_error']:.1e}")
+        error = check.gradient_error(trainer, env, member(state, 0))
+        details["gradient_error"] = number_or_none(error)
+        say(f"gradient against finite differences: relative error {error:.1e}")
     metrics = out / "metrics.jsonl"
     restored = checkpoints.restore_latest(out / "checkpoints", state, say)
     lines: list[dict[str, Any]] = []
@@ -276,8 +277,9 @@ def draw_pictures(config: Config, problem: Problem, env: Tree, rule: Any, out: P
     say("drawing")
     pictures.training_curves(out / "metrics.jsonl", result, out / "plots" / "training.png")
     pictures.gap_histogram(result, out / "plots" / "gap.png")
-    if config.problem.pictures:
-        resolve(config.problem.pictures)(problem, env, rule, config.problem, out / "plots")
+    draw = config.problem.hook("pictures")
+    if draw is not None:
+        draw(problem, env, rule, config.problem, out / "plots")
 
 
 def evaluate(path: Path, profiles: int | None = None, starts: int | None = None, say: Say = print) -> dict[str, Any]:

@@ -14,13 +14,20 @@ def prepare(device: str | None = None) -> None:
     would be measured as incentive gaps), and keep compiled code between processes. Raises ConfigError when the device is absent."""
     import jax
 
+    if device == "cpu":
+        # An accelerator that is not to be used is not opened, which would take its memory. Too late once jax has looked for one.
+        jax.config.update("jax_platforms", "cpu")
+    try:
+        there = jax.devices()
+    except RuntimeError as error:  # JAX_PLATFORMS asks for what is not there
+        raise ConfigError(f"jax finds no device to compute on ({str(error).splitlines()[0]}); look at the variable "
+                          "JAX_PLATFORMS.") from None
     try:
         found = jax.devices(device)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        if device is None:  # JAX_PLATFORMS asks for what is not there
-            raise ConfigError(f"jax finds no device to compute on ({reason}); look at the variable JAX_PLATFORMS.") from None
-        raise ConfigError(f"--device {device}: jax finds no such device here ({reason}); leave it out to use what there is.") from None
+    except RuntimeError:
+        seen = ", ".join(sorted({each.platform for each in there}))
+        raise ConfigError(f"--device {device}: jax sees only {seen} on this machine; install the jax for your accelerator (for example "
+                          "jax[cuda12]), or leave --device out.") from None
     if device is not None:
         jax.config.update("jax_default_device", found[0])
     jax.config.update("jax_default_matmul_precision", "float32")
@@ -32,9 +39,9 @@ def prepare(device: str | None = None) -> None:
 
 def device_name() -> str:
     """The kind of device programs run on, as results record it."""
-    import jax
+    import jax.numpy as jnp
 
-    device = jax.devices()[0]
+    (device,) = jnp.zeros(()).devices()
     return device.platform if device.platform == "cpu" else f"{device.platform} ({device.device_kind})"
 
 

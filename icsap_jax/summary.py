@@ -11,8 +11,10 @@ def table(result: dict[str, Any], folder: Path) -> str:
     """The lines for a `result.json`; `folder` is the run's."""
     objective, gap = result["objective"], result["incentive_gap"]
     name = objective["name"]
-    error = "" if objective.get("std_error") is None else f" ± {objective['std_error']:.4f}"
-    over = f"on {objective['profiles']:,} fresh profiles, " if objective.get("profiles") else ""
+    exact = objective.get("std_error") == 0  # every profile was weighed, none drawn
+    error = "" if exact or objective.get("std_error") is None else f" ± {objective['std_error']:.4f}"
+    kind = "all" if exact else "fresh"
+    over = f"on {objective['profiles']:,} {kind} profiles, " if objective.get("profiles") else ""
     agents = ", ".join(_short(each) for each in gap["per_agent"])
     rows = [(name, f"{objective['value']:.4f}{error}", f"{over}at a mean gap of {_short(gap['mean'])}"),
             ("incentive gap (regret)", f"{_short(gap['mean'])}",

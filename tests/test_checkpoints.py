@@ -14,6 +14,7 @@ import pytest
 from icsap_jax import checkpoints
 from icsap_jax.bilevel.fit import Trainer, stack
 from icsap_jax.config import ConfigError, parse
+from icsap_jax.trees import named
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def at(state: Any, step: int) -> Any:
 def bits(state: Any) -> dict[str, bytes]:
     """Every leaf, to the bit."""
     return {name: np.asarray(jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf).tobytes()
-            for name, leaf in checkpoints.named(state).items()}  # fmt: skip
+            for name, leaf in named(state).items()}  # fmt: skip
 
 
 def test_a_state_comes_back_bit_for_bit(saved: Path, state: Any) -> None:

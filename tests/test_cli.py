@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def test_a_result_with_nothing_known_still_prints(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("failure", "status", "says"), [
     (ConfigError("That folder holds another run."), 2, "That folder holds another run."),
     (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 2, "no space left"),
-    (PermissionError(errno.EACCES, "Permission denied", "/proc/x"), 2, "may not write"),
+    (PermissionError(errno.EACCES, "Permission denied", "/proc/x"), 2, "/proc/x: this place cannot be written to"),
     (KeyboardInterrupt(), 130, "Interrupted"),
     (cli.Terminated(), 143, "Terminated"),
     (RuntimeError("two\nlines"), 1, "RuntimeError: two lines"),
@@ -177,8 +178,33 @@ def test_an_absent_accelerator_is_said(stand_in: types.SimpleNamespace, device: 
     """The tests run on the CPU alone; nothing is trained in its place."""
     done = icsap("train", AUCTION, "--device", device)
     assert done.exit_code == 2
-    assert f"--device {device}" in done.stderr and "cpu" in done.stderr
+    assert done.stderr.startswith(f"--device {device}: jax sees only cpu on this machine; install")
     assert stand_in.calls == []
+
+
+@pytest.mark.parametrize(("device", "platforms", "status", "says"), [
+    ("tpu", "cpu", 2, "--device tpu: jax sees only cpu on this machine; install"), ("cpu", "cuda", 0, "[CpuDevice(id=0)]")])
+def test_a_device_is_chosen_even_when_a_plugin_has_imported_jax(
+    tmp_path: Path, device: str, platforms: str, status: int, says: str
+) -> None:
+    """The plugin is imported with the problem file, and what is put in the environment after that comes too late. An absent
+    accelerator is said all the same, and with --device cpu none is opened: the one that the environment asks for is not there."""
+    (tmp_path / "mine.py").write_text("import jax\n")
+    script = f"""
+import sys, types
+import icsap_jax
+from icsap_jax import cli
+run = icsap_jax.run = sys.modules["icsap_jax.run"] = types.ModuleType("icsap_jax.run")
+def train(*_):
+    print(sys.modules["jax"].devices(), file=sys.stderr)
+    sys.exit(0)
+run.train = train
+cli.app(["train", {AUCTION!r}, "plugins=[{tmp_path / "mine.py"}]", "--device", {device!r}])
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "JAX_PLATFORMS": platforms})
+    assert done.returncode == status, done.stderr
+    assert done.stderr.startswith(says), done.stderr
 
 
 @pytest.mark.parametrize("arguments", [
@@ -225,6 +251,8 @@ def test_optimum_prints_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kind, "optimum", lambda problem, env, model: {"value": 0.5, "method": "formula", "source": f"{problem} {env}"})
     assert json.loads(icsap("optimum", AUCTION, "--json").stdout) == {
         "value": 0.5, "method": "formula", "source": "problem env", "upper_bound": None}
+    monkeypatch.setattr(kind, "optimum", lambda problem, env, model: None)  # one that knows nothing about this problem
+    assert set(json.loads(icsap("optimum", AUCTION, "--json").stdout).values()) == {None}
     monkeypatch.setattr(kind, "optimum", None)
     done = icsap("optimum", AUCTION, "--json")
     assert done.exit_code == 0 and set(json.loads(done.stdout).values()) == {None}

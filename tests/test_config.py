@@ -258,6 +258,9 @@ def test_a_gathered_config_stands_alone(tmp_path: Path) -> None:
     again = files.parse(gathered.resolved(), run)
     assert again.sha256() == hashed
     assert again.gather(run).resolved() == again.resolved()
+    # A copy of a copy, as the artifact of a run holds one, keeps its name and is not told apart by a second hash.
+    copied = again.gather(run / "artifact")
+    assert copied.problem.prior.file == again.problem.prior.file and (run / "artifact" / copied.problem.prior.file).is_file()
     with open(run / again.problem.prior.file, "a") as file:
         file.write("\n9,9,9")
     assert files.parse(gathered.resolved(), run).sha256() != hashed
@@ -297,6 +300,21 @@ def test_the_json_schema_names_everything() -> None:
     written = {part["properties"]["kind"]["const"] for part in schema["$defs"].values() if "kind" in part.get("properties", {})}
     assert written == {cls.kind_name() for cls in concrete_kinds()}
     assert schema["required"] == ["problem"]
+
+
+def test_a_kind_is_defined_under_the_place_it_fills() -> None:
+    """Whatever bases stand in between: a prior is a PriorModel to whoever reads the schema."""
+    places = {name.split(".")[0] for name in files.json_schema()["$defs"] if "." in name}
+    assert places == {"Problem", "RuleModel", "PriorModel", "Response", "Lagrangian"}
+
+
+def test_every_key_says_what_it_means() -> None:
+    """In the schema, and so in editors and in docs/problem-files.md; that numbers may stand there is no meaning."""
+    schema = files.json_schema()
+    silent = [f"{name}.{key}" for name, part in [("file", schema), *schema["$defs"].items()]
+              for key, field in part.get("properties", {}).items()
+              if key != "kind" and field.get("description", "a number, nested").startswith("a number, nested")]
+    assert silent == []
 
 
 def test_a_problem_file_is_read_without_jax() -> None:

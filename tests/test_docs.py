@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ import yaml
 from icsap_jax import run
 from icsap_jax.auctions.optimum import optimum
 from icsap_jax.bilevel import fit
+from icsap_jax.bilevel.lagrangian import numbers
 from icsap_jax.config import Config, ConfigError, load
+from icsap_jax.config.objectives import registering
 from icsap_jax.objectives import Account
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,7 +54,7 @@ def test_the_page_on_problem_files_is_what_the_models_say(tmp_path: Path) -> Non
     written = tmp_path / "page.md"
     command = [sys.executable, str(DOCS / "generate.py"), str(written)]
     subprocess.run(command, check=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert text(written) == text(DOCS / "problem-files.md"), "the models have changed: run python docs/generate.py"
+    assert text(written) == text(DOCS / "problem-files.md"), "the models have changed: run make docs"
 
 
 def test_the_file_at_the_top_of_the_page_on_problem_files_is_one(tmp_path: Path) -> None:
@@ -126,12 +128,14 @@ def test_an_equation_is_where_the_table_says(row: list[str]) -> None:
         assert f"\ndef {test}(" in text(ROOT / path), f"{path} has no {test}"
 
 
+@cache
 def plugin(path: Path) -> Any:
-    """An example plugin as a module; its kinds are known to no problem file by this."""
+    """An example plugin as a module; its kinds and objectives are known to no problem file by this."""
     spec = importlib.util.spec_from_file_location(f"icsap_plugin_docs_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    with registering(spec.name):
+        spec.loader.exec_module(module)
     return module
 
 
@@ -198,7 +202,9 @@ def test_a_softly_picked_menu_leaves_no_more_to_gain_than_it_says(sharpness: flo
     rule = config.rule.build(problem, env, jax.random.key(1))
     bound = math.log(config.rule.entries + 1) / sharpness
     search = config.training.response.build()
-    play = search.play(problem, env, rule, search.init(problem, env, {}, None, 256), jax.random.key(2), 0, 256, {})
+    settings = numbers(config.training.response)
+    memory = search.init(problem, env, settings, jax.random.key(0), 256)
+    play = search.play(problem, env, rule, memory, jax.random.key(2), 0, 256, settings)
     assert 0 < float(play.gap[0]) <= bound
     draw = problem.draw(env, jax.random.key(3), 256)
     utility = problem.utility(env, draw, problem.decide(env, rule, None, draw.types), draw.types)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from icsap_jax import config as files
-from icsap_jax.config import ConfigError
+from icsap_jax.config import ConfigError, register_objective
+from icsap_jax.config.objectives import function_of
 
 PRIOR = '''
 from __future__ import annotations
@@ -50,7 +53,8 @@ def test_a_plugin_adds_a_prior_a_rule_and_an_objective(tmp_path: Path) -> None:
     config = files.load(path)
     assert config.problem.prior.build(1, 2, tmp_path) == ("point", 2.0, 1, 2)
     assert config.rule.price == 0.5
-    assert files.OBJECTIVES["surplus_left"].__name__ == "surplus"
+    revenue, surplus = (function_of(name) for name in config.problem.objective)
+    assert (revenue, surplus.__name__) == ("icsap_jax.objectives:revenue", "surplus")
     with pytest.raises(ConfigError, match=r"problem\.prior\.att .* 'at'"):
         files.load(path, ["problem.prior.att=3"])
 
@@ -61,6 +65,78 @@ def test_a_plugin_is_known_only_to_files_that_name_it(tmp_path: Path) -> None:
     assert files.parse({"plugins": ["mine.py"], "problem": problem(kind="point")}, tmp_path).problem.prior.at == 1.0
     with pytest.raises(ConfigError, match=r"problem\.prior\.kind = 'point' is not a known kind"):
         files.parse({"problem": problem(kind="point")}, tmp_path)
+
+
+def objectives_of(config: files.Config) -> tuple[str, ...]:
+    """The names in a config that maximises one objective, as a built problem keeps them."""
+    return (config.problem.objective,)
+
+
+def reading(folder: Path, plugin: str, objective: Any, source: str) -> files.Config:
+    """A problem file with this objective and one plugin with this content."""
+    (folder / plugin).write_text(source)
+    return files.parse({"plugins": [plugin], "problem": problem(kind="uniform") | {"objective": objective}}, folder, "mine.yaml")
+
+
+LINEAR = "from icsap_jax.config import register_objective\nregister_objective('mine', lambda account: {} * account)\n"
+
+
+def test_an_objective_is_known_only_to_files_that_name_its_plugin(tmp_path: Path) -> None:
+    """Another problem file read later in the same process does not inherit it, and one that names the plugin again does."""
+    assert reading(tmp_path, "a.py", "mine", LINEAR.format(2)).problem.objective == "mine"
+    for objective in ("mine", {"revenue": 1, "mine": 1}):
+        with pytest.raises(ConfigError, match=r"problem\.objective .* is not a known objective; .*revenue, welfare"):
+            files.parse({"problem": problem(kind="uniform") | {"objective": objective}}, tmp_path)
+    assert function_of(reading(tmp_path, "a.py", "mine", LINEAR.format(2)).problem.objective)(5) == 10
+
+
+def test_one_name_of_two_plugins_is_two_objectives(tmp_path: Path) -> None:
+    """Each file keeps its own plugin's function, in whatever order they are read; what was compiled for the one does not serve the
+    other, because the names are not equal; and copies of a name keep its owner."""
+    a, b = (reading(tmp_path, f"{factor}.py", "mine", LINEAR.format(factor)) for factor in (2, 3))
+    again = reading(tmp_path, "2.py", {"mine": 1}, LINEAR.format(2))
+    assert [function_of(config.problem.objective)(5) for config in (a, b)] == [10, 15]
+    assert objectives_of(a) != objectives_of(b) and objectives_of(a) == tuple(again.problem.objective)
+    assert function_of(pickle.loads(pickle.dumps(b.problem.objective)))(5) == 15
+    # It is the text all the same, to whoever looks it up or writes it down.
+    assert {a.problem.objective: 1}["mine"] == 1
+    assert yaml.safe_load(yaml.safe_dump(again.resolved()))["problem"]["objective"] == {"mine": 1.0}
+
+
+@pytest.mark.parametrize(("source", "says"), [
+    ("from icsap_jax import register_objective\nregister_objective('revenue', abs)\n", ["'revenue'", "already exists in icsap_jax"]),
+    (LINEAR.format(2) + "register_objective('mine', abs)\n", [", line 3", "'mine'", "already"]),
+])
+def test_an_objective_may_not_be_given_another_meaning(tmp_path: Path, source: str, says: list[str]) -> None:
+    """Neither one of the package nor its own; and what the package's means stays as it was."""
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            reading(tmp_path, "mine.py", "revenue", source)
+        assert [part for part in ["mine.py", *says] if part not in str(caught.value)] == []
+    assert function_of(files.parse({"problem": problem(kind="uniform")}).problem.objective) == "icsap_jax.objectives:revenue"
+    with pytest.raises(ConfigError, match="'revenue' already names"):
+        register_objective("revenue", abs)
+
+
+@pytest.mark.parametrize(("first", "second", "says"), [
+    (LINEAR.format(2), LINEAR.format(3), "objective 'mine'"),
+    (PRIOR, PRIOR.replace("surplus_left", "surplus_kept"), "kind 'posted'"),
+])
+def test_two_plugins_of_one_file_may_not_share_a_name(tmp_path: Path, first: str, second: str, says: str) -> None:
+    """Which of the two was meant could not be told. A plugin named twice is one plugin."""
+    for name, source in (("a.py", first), ("b.py", second)):
+        (tmp_path / name).write_text(source)
+    with pytest.raises(ConfigError, match=rf"b\.py: .*{says}, which already exists in .*a\.py"):
+        files.parse({"plugins": ["a.py", "b.py"], "problem": problem(kind="uniform")}, tmp_path)
+    assert files.parse({"plugins": ["a.py", "a.py"], "problem": problem(kind="uniform")}, tmp_path).plugins == ["a.py", "a.py"]
+
+
+def test_a_family_of_priors_shares_its_names(tmp_path: Path) -> None:
+    """A plugin that extends a base between its kind and PriorModel may not take a name from a sibling either."""
+    source = PRIOR.replace("import PriorModel", "import PriorModel as _").replace("(PriorModel)", "(Elementwise)").replace(
+        '"point"', '"triangle"').replace("def build", "from icsap_jax.auctions.prior_schema import Elementwise\ndef build", 1)
+    with pytest.raises(ConfigError, match="'triangle', which already exists in icsap_jax"):
+        reading(tmp_path, "mine.py", "revenue", source)
 
 
 def test_two_files_may_use_one_name_for_different_things(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ FILE: dict[str, Any] = {
     "rule": {"kind": "regretnet", "hidden": [8, 8]},
     "training": {
         "steps": STEPS, "batch": 32, "chunk": CHUNK, "members": MEMBERS, "learning_rate": 0.01, "checkpoint_every": 0,
-        "response": {"kind": "exchange", "reports": 32},
+        "response": {"kind": "exchange", "reports": 32, "anywhere": 0},
     },
     "evaluation": {"profiles": 2000, "gap_profiles": 50, "starts": 4, "steps": 8, "joint_grid": 21, "item_grid": 11},
 }  # fmt: skip
@@ -294,7 +294,7 @@ def test_data_files_count_by_content(tmp_path: Path) -> None:
     assert run.open_folder(same, tmp_path / "out").sha256() == first.sha256()
     with pytest.raises(ConfigError, match=f"training.steps = {STEPS}, not 7;"):
         run.open_folder(replace(same, training=same.training.model_copy(update={"steps": 7})), tmp_path / "out")
-    with pytest.raises(ConfigError, match="problem.prior.file = a file with sha256"):
+    with pytest.raises(ConfigError, match=r"problem\.prior\.file = a file with sha256"):
         run.open_folder(with_data(tmp_path / "third", rows.replace("0.9", "0.8")), tmp_path / "out")
 
 
@@ -359,8 +359,8 @@ def test_what_is_not_a_number_is_never_chosen(monkeypatch: pytest.MonkeyPatch, t
 def test_a_terminated_command_leaves_a_checkpoint(root: Path, tmp_path: Path) -> None:
     """SIGTERM from a cluster to `python -m icsap_jax train`: status 143, a whole checkpoint, and no result that was never measured."""
     path, out = tmp_path / "long.yaml", tmp_path / "out"
-    # The steps of a chunk are those of the other runs, so that its compiled program may be found in the cache; but endless.
-    path.write_text(yaml.safe_dump({**FILE, "training": {**FILE["training"], "steps": 10_000_000, "checkpoint_every": 1e6}}))
+    endless = {**FILE["training"], "members": 1, "steps": 10_000_000, "checkpoint_every": 1e6}
+    path.write_text(yaml.safe_dump({**FILE, "training": endless}))
     command = [sys.executable, "-m", "icsap_jax", "train", str(path), "--out", str(out)]
     process = subprocess.Popen(command, cwd=root, env=os.environ.copy(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:

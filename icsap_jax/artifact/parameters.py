@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from icsap_jax.bilevel.types import Rule, Tree
-from icsap_jax.checkpoints import named
 from icsap_jax.config import Config, ConfigError
+from icsap_jax.trees import named
 
 
 def write(path: Path, rule: Rule) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from icsap_jax import runtime
 from icsap_jax.artifact import compiled
 from icsap_jax.artifact.store import load
-from icsap_jax.config import ConfigError, resolve
+from icsap_jax.config import ConfigError
 from icsap_jax.files import replacing
 
 BATCH = 65_536
@@ -37,10 +37,10 @@ def apply(artifact: Path, input_csv: Path, output_csv: Path | None = None) -> in
     output when None, and return the number of rows. Raises ConfigError naming row and column, and then writes nothing."""
     runtime.prepare()
     loaded = load(artifact)
-    hook = loaded.config.problem.table
+    hook = loaded.config.problem.hook("table")
     if hook is None:
         raise ConfigError(f"{artifact}: a rule for a problem of kind '{loaded.manifest['domain']}' cannot be applied to a table.")
-    table, input_csv = resolve(hook)(loaded.problem, loaded.env), Path(input_csv)
+    table, input_csv = hook(loaded.problem, loaded.env), Path(input_csv)
     if output_csv is None:
         with tempfile.TemporaryFile("w+", newline="", encoding="utf-8") as buffer:
             count = _answer(loaded.rule, table, input_csv, buffer)

@@ -43,11 +43,6 @@ def baselines(problem: Any, env: Any, model: Any) -> dict[str, float]:
     return {name: result.value for name, result in measured(problem, env, model).items()}
 
 
-def baseline_errors(problem: Any, env: Any, model: Any) -> dict[str, float]:
-    """The standard error of each of `baselines`."""
-    return {name: result.std_error for name, result in measured(problem, env, model).items()}
-
-
 def measured(problem: Any, env: Any, model: Any) -> dict[str, Measured]:
     """Each classical rule's revenue with its standard error, by name."""
     if not is_revenue(problem, env):

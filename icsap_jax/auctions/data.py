@@ -46,6 +46,12 @@ def read_valuations(path: Path | str, agents: int, items: int) -> np.ndarray:
     return table
 
 
+def held_rows(rows: int, share: float) -> int | None:
+    """How many of the rows the share held out is; None where that leaves no row to train on or none to evaluate on."""
+    held = round(rows * share)
+    return held if 1 <= held < rows else None
+
+
 def _read_csv(path: Path) -> tuple[np.ndarray, list[int], list[str]]:
     """The table, each row's line in the file, each column's name. A first row without any number is the header."""
     try:

@@ -13,12 +13,12 @@ import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from icsap_jax.auctions.data import read_valuations
+from icsap_jax.auctions.data import held_rows, read_valuations
 from icsap_jax.config import ConfigError, Numbers, OneOf, OneOrEach, PriorModel, fault
 from icsap_jax.config.models import under
 
 
-def _table(values: np.ndarray, agents: int, items: int) -> np.ndarray:
+def bidders_by_items(values: np.ndarray, agents: int, items: int) -> np.ndarray:
     """Numbers with one axis for bidders and one for items, each of length 1 where nothing varies."""
     if values.shape == (agents,) and agents != items:
         return values[:, None]
@@ -57,7 +57,7 @@ class Elementwise(PriorModel):
             raise fault(*(([name], f"has shape {list(tables[name].shape)}; it should be a number, {each}or [{agents}][{items}] "
                            "(bidders × items)", tables[name]) for name in wrong))
         if {"low", "high"} <= set(tables):
-            low_below_high(self, *(_table(tables[name].values, agents, items) for name in ("low", "high")))
+            low_below_high(self, *(bidders_by_items(tables[name].values, agents, items) for name in ("low", "high")))
 
 
 def low_below_high(prior: Any, low: np.ndarray, high: np.ndarray) -> None:
@@ -72,8 +72,8 @@ def low_below_high(prior: Any, low: np.ndarray, high: np.ndarray) -> None:
 class Bounded(Elementwise):
     """An elementwise prior on [low, high]. Bounds that can be compared before N and M are known are."""
 
-    low: Numbers = Field(0.0)
-    high: Numbers = Field(1.0)
+    low: Numbers = Field(0.0, description="the least value")
+    high: Numbers = Field(1.0, description="the largest value")
 
     @model_validator(mode="after")
     def _order(self) -> Bounded:
@@ -106,8 +106,8 @@ class Beta(Bounded):
     kind: Literal["beta"] = "beta"
     builder: ClassVar[Any] = "icsap_jax.auctions.priors:beta"
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "beta", "a": 2, "b": 3}]
-    a: Positive
-    b: Positive
+    a: Positive = Field(description="the shape that draws values up")
+    b: Positive = Field(description="the shape that draws values down")
 
 
 class TruncatedNormal(Bounded):
@@ -116,9 +116,9 @@ class TruncatedNormal(Bounded):
     kind: Literal["truncated_normal"] = "truncated_normal"
     builder: ClassVar[Any] = "icsap_jax.auctions.priors:truncated_normal"
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "truncated_normal", "mean": 0.5, "std": 0.2, "low": 0, "high": 1}]
-    mean: Numbers
-    std: Positive
-    high: Numbers = Field(...)  # no default: one would cut most normals off
+    mean: Numbers = Field(description="of the whole normal")
+    std: Positive = Field(description="of the whole normal")
+    high: Numbers = Field(description="the largest value")  # no default: one would cut most normals off
 
 
 class Triangle(PriorModel):
@@ -128,7 +128,7 @@ class Triangle(PriorModel):
     builder: ClassVar[Any] = "icsap_jax.auctions.priors:triangle"
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "triangle"}]
     marginal: ClassVar[bool] = False
-    scale: float = Field(1.0, gt=0)
+    scale: float = Field(1.0, gt=0, description="the most that both values sum to")
 
     def check(self, agents: int, items: int, folder: Path) -> None:
         """Two items."""
@@ -143,8 +143,8 @@ class Discrete(PriorModel):
     kind: Literal["discrete"] = "discrete"
     builder: ClassVar[Any] = "icsap_jax.auctions.priors:discrete"
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "discrete", "values": [1, 2, 4], "probabilities": [0.5, 0.25, 0.25]}]
-    values: Numbers
-    probabilities: Shares
+    values: Numbers = Field(description="what a value can be")
+    probabilities: Shares = Field(description="of those values, in their order")
 
     @model_validator(mode="after")
     def _match(self) -> Discrete:
@@ -169,8 +169,8 @@ class Mixture(PriorModel):
     builder: ClassVar[Any] = "icsap_jax.auctions.priors:mixture"
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "mixture", "weights": [0.5, 0.5], "parts": [
         {"kind": "uniform", "low": 0, "high": 1}, {"kind": "uniform", "low": 2, "high": 3}]}]
-    weights: Shares
-    parts: list[OneOf[PriorModel]] = Field(min_length=1)
+    weights: Shares = Field(description="probability of each part")
+    parts: list[OneOf[PriorModel]] = Field(min_length=1, description="priors to draw from")
 
     @model_validator(mode="after")
     def _match(self) -> Mixture:
@@ -194,7 +194,7 @@ class Copula(PriorModel):
     builder: ClassVar[Any] = "icsap_jax.auctions.priors:copula"
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "copula", "correlation": 0.5, "marginals": {"kind": "uniform"}}]
     marginal: ClassVar[bool] = False
-    correlation: Numbers
+    correlation: Numbers = Field(description="between -1 and 1, or a matrix of them")
     marginals: OneOrEach[PriorModel] = Field(description="one for all values, or a list with one per item")
 
     def check(self, agents: int, items: int, folder: Path) -> None:
@@ -249,5 +249,5 @@ class Empirical(PriorModel):
             rows = len(read_valuations(folder / self.file, agents, items))
         except ConfigError as error:
             raise fault((["file"], f"cannot be used: {str(error).rstrip('.')}", self.file)) from None
-        if not 1 <= round(rows * self.holdout) < rows:
+        if held_rows(rows, self.holdout) is None:
             raise fault((["holdout"], f"leaves no row to train on or none to evaluate on, out of {rows}", self.holdout))

@@ -40,7 +40,7 @@ class Auction(Problem):
             "batch": 1024,
             "learning_rate": 3e-3,
             "decay": "cosine",
-            "response": {"kind": "exchange"},
+            "response": {"kind": "exchange", "steps": 5},
             "lagrangian": {"kind": "annealed", "multiplier": 2.0, "multiplier_end": 150.0},
         },
         "evaluation": {},
@@ -51,9 +51,10 @@ class Auction(Problem):
         {"kind": "auction", "bidders": 2, "items": 2, "valuation": "combinatorial", "prior": {"kind": "uniform", "low": 1, "high": 2}},
     ]
 
-    bidders: int = Field(ge=1)
-    items: int = Field(ge=1)
-    valuation: Literal["additive", "unit_demand", "combinatorial"] = "additive"
+    bidders: int = Field(ge=1, description="N, how many bid")
+    items: int = Field(ge=1, description="M, how many are for sale, one of each")
+    valuation: Literal["additive", "unit_demand", "combinatorial"] = Field(
+        "additive", description="what a bundle is worth: the sum of its items, its best item, or v₁ + v₂ + C for the pair")
     prior: OneOf[PriorModel] = Field(description="of each bidder's values for the items")
     synergy: OneOf[PriorModel] | None = Field(None, description="of C, combinatorial only; null: uniform on [-1, 1]")
     objective: Objective = Field("revenue", description="a name, or weights by name")
@@ -109,5 +110,5 @@ class RegretNet(RuleModel):
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "regretnet", "hidden": [8, 8]}]
 
     hidden: list[Width] = Field([100, 100], description="width of each hidden layer, in both networks")
-    activation: Literal["tanh", "relu", "sigmoid", "softplus", "elu", "gelu", "silu"] = "tanh"
+    activation: Literal["tanh", "relu", "sigmoid", "softplus", "elu", "gelu", "silu"] = Field("tanh", description="between hidden layers")
     normalise: bool = Field(True, description="reports enter as (report − centre) / half-width of the support; false as published")

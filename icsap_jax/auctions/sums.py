@@ -14,28 +14,10 @@ from typing import Any
 import numpy as np
 
 from icsap_jax.auctions.myerson import atoms
+from icsap_jax.auctions.priors.marginals import Step
 
 _CELLS = 1 << 17
 _MOST_ATOMS = 200_000
-
-
-@dataclass(frozen=True)
-class Discrete:
-    """Atoms: `values` [K] ascending, `probabilities` [K]."""
-
-    values: np.ndarray
-    probabilities: np.ndarray
-
-    def cdf(self, x: Any) -> np.ndarray:
-        total = np.append(0.0, np.cumsum(self.probabilities))
-        return np.minimum(total / total[-1], 1.0)[np.searchsorted(self.values, x, side="right")]
-
-    def ppf(self, q: Any) -> np.ndarray:
-        total = np.cumsum(self.probabilities)
-        return self.values[np.minimum(np.searchsorted(total / total[-1], q, side="left"), len(self.values) - 1)]
-
-    def support(self) -> tuple[float, float]:
-        return float(self.values[0]), float(self.values[-1])
 
 
 @dataclass(frozen=True)
@@ -55,10 +37,9 @@ class PiecewiseLinear:
         return float(self.edges[0]), float(self.edges[-1])
 
 
-def empirical(samples: np.ndarray) -> Discrete:
+def empirical(samples: np.ndarray) -> Step:
     """The distribution of equally likely samples [B]."""
-    values, counts = np.unique(samples, return_counts=True)
-    return Discrete(values, counts / counts.sum())
+    return Step(samples, np.full(len(samples), 1 / len(samples)))
 
 
 def triangle_sum(scale: float) -> PiecewiseLinear:
@@ -67,7 +48,7 @@ def triangle_sum(scale: float) -> PiecewiseLinear:
     return PiecewiseLinear(scale * share, share**2)
 
 
-def distribution_of_sum(marginals: Sequence[Any]) -> Discrete | PiecewiseLinear:
+def distribution_of_sum(marginals: Sequence[Any]) -> Step | PiecewiseLinear:
     """The distribution of the sum of independent draws, one from each marginal."""
     known = [atoms(marginal) for marginal in marginals]
     if all(pair is not None for pair in known):
@@ -77,7 +58,7 @@ def distribution_of_sum(marginals: Sequence[Any]) -> Discrete | PiecewiseLinear:
     return _convolve(marginals)
 
 
-def _add_atoms(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Discrete | None:
+def _add_atoms(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Step | None:
     values, mass = np.zeros(1), np.ones(1)
     for more, weight in pairs:
         if values.size * more.size > _MOST_ATOMS:
@@ -85,7 +66,7 @@ def _add_atoms(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Discrete | Non
         sums = np.round(np.add.outer(values, more).ravel(), 12)  # 0.1 + 0.2 and 0.3 are one atom
         values, place = np.unique(sums, return_inverse=True)
         mass = np.bincount(place.ravel(), np.multiply.outer(mass, weight).ravel())
-    return Discrete(values, mass)
+    return Step(values, mass)
 
 
 def _convolve(marginals: Sequence[Any]) -> PiecewiseLinear:

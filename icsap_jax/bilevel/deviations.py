@@ -80,7 +80,7 @@ def candidates(search: Search, box: Box, truth: Array) -> Array:
 
 @partial(jax.jit, static_argnames=("problem", "search"))
 def find(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw) -> Array:
-    """The best deviations found [starts + 1, I, N, T]: the best grid point and the refined starts."""
+    """The best deviations found [P, I, N, T]: the best grid point, the best of each region once refined, and those carried to the end."""
     truth, box = problem.recommended(env, draw), problem.space(env, draw)
     grid = candidates(search, box, truth)
 
@@ -91,10 +91,14 @@ def find(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw) ->
     regions = min(search.starts, grid.shape[0])
     size = -(-grid.shape[0] // regions)
     padded = jnp.pad(scored, ((0, regions * size - grid.shape[0]), (0, 0), (0, 0)), constant_values=-jnp.inf)
-    place = jnp.argmax(padded.reshape(regions, size, *scored.shape[1:]), 1) + (size * jnp.arange(regions)).reshape(-1, 1, 1)
+    padded = padded.reshape(regions, size, *scored.shape[1:])
+    place = jnp.argmax(padded, 1) + (size * jnp.arange(regions)).reshape(-1, 1, 1)
     starts = _take(grid, jnp.minimum(place, grid.shape[0] - 1), truth.shape)
     early = refine(utility, starts, box, 0.02, max(search.steps // 4, 1))
-    order = jnp.argsort(-utility(early), axis=0)[: max(regions // 4, 1)]
+    reached = utility(early)
+    # The first steps may leap off a peak narrower than they are, and must not lose it.
+    early = jnp.where((reached > padded.max(1))[..., None], early, starts)
+    order = jnp.argsort(-jnp.maximum(reached, padded.max(1)), axis=0)[: max(regions // 4, 1)]
     late = refine(utility, _take(early, order, truth.shape), box, 0.005, search.steps)
     best = _take(grid, jnp.argmax(scored, 0)[None], truth.shape)
     return jnp.concatenate([best, early, late])

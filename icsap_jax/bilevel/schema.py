@@ -68,7 +68,7 @@ class Augmented(Lagrangian):
     penalty: float = Field(1.0, gt=0, description="ρ at the start")
     penalty_end: float | None = Field(None, gt=0, description="ρ at the end; null: the published stepwise growth")
     penalty_increment: float = Field(1.0, ge=0, description="added to ρ every penalty_every steps (published growth)")
-    penalty_every: int = Field(10000, ge=1)
+    penalty_every: int = Field(10000, ge=1, description="steps between those additions")
 
 
 class Budget(Lagrangian):
@@ -107,8 +107,8 @@ class Training(Model):
     clip: float | None = Field(None, gt=0, description="global gradient norm above which updates are scaled down")
     chunk: int = Field(500, ge=1, description="steps between metrics lines; one compiled scan")
     checkpoint_every: float = Field(30.0, ge=0, description="seconds between checkpoints")
-    response: OneOf[Response] = Field(default_factory=Candidates)
-    lagrangian: OneOf[Lagrangian] = Field(default_factory=Augmented)
+    response: OneOf[Response] = Field(default_factory=Candidates, description="how profitable deviations are searched for")
+    lagrangian: OneOf[Lagrangian] = Field(default_factory=Augmented, description="what an incentive gap costs")
 
 
 class Evaluation(Model):

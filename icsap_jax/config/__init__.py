@@ -3,8 +3,8 @@
 `load` reads a YAML file, applies `key=value` overrides and returns a `Config`; `parse` does the same from a dict. What a file may
 say is defined by the pydantic models in `icsap_jax/*/schema.py`, which are found by looking for such files, never listed, and by
 the user's own `plugins`. The parts: `models` (the bases those schemas build on), `numbers` (arrays inline or in a file),
-`reading` (YAML, overrides, merging), `plugins` (schemas, plugins, objectives by name), `messages` (errors as sentences), `file`
-(the whole problem file).
+`reading` (YAML, overrides, merging), `objectives` (their names), `plugins` (schemas and plugins), `messages` (errors as
+sentences), `file` (the whole problem file).
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from __future__ import annotations
 from icsap_jax.config.file import Config, json_schema, load, parse
 from icsap_jax.config.models import Kind, Model, OneOf, OneOrEach, PriorModel, Problem, RuleModel, fault, kinds, resolve
 from icsap_jax.config.numbers import Numbers
-from icsap_jax.config.plugins import OBJECTIVES, Objective, register_objective
+from icsap_jax.config.objectives import Objective, register_objective
 from icsap_jax.config.reading import ConfigError
 
 __all__ = [
-    "OBJECTIVES",
     "Config",
     "ConfigError",
     "Kind",

@@ -58,7 +58,8 @@ class Config:
 
         def copy(name: str) -> str:
             content = self._content(name)
-            place = folder / "data" / f"{Path(name).stem}-{content[:8]}{Path(name).suffix}"
+            stem = Path(name).stem.removesuffix(f"-{content[:8]}")  # a copy of a copy keeps its name
+            place = folder / "data" / f"{stem}-{content[:8]}{Path(name).suffix}"
             if (self.folder / name).parent == place.parent:
                 return name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -140,9 +141,9 @@ def _file_model() -> type[Model]:
         "ProblemFile", __base__=Model,
         problem=(OneOf[Problem], Field(description="who the agents are, what they know, what may happen")),
         rule=(OneOf[RuleModel], Field(description="what is designed; each problem has a default")),
-        training=(Training, Field(default_factory=Training)),
-        evaluation=(Evaluation, Field(default_factory=Evaluation)),
-        sweep=(dict[str, Any] | None, None),
+        training=(Training, Field(default_factory=Training, description="how it is learned")),
+        evaluation=(Evaluation, Field(default_factory=Evaluation, description="how hard it is tested in the end")),
+        sweep=(dict[str, Any] | None, Field(None, description="kept with the file; no command reads it yet")),
         seed=(int, Field(0, ge=0, lt=2**31, description="of everything random in training")),
         plugins=(list[str], Field(default_factory=list, description="Python files with kinds and objectives of your own")))
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-# Plugin modules whose kinds may be used by the file now being read; None: all of them.
-ACTIVE_PLUGINS: ContextVar[frozenset[str] | None] = ContextVar("active_plugins", default=None)
+# Plugin modules whose kinds and objectives may be used by the file now being read.
+ACTIVE_PLUGINS: ContextVar[frozenset[str]] = ContextVar("active_plugins", default=frozenset())
 PLUGIN_PREFIX = "icsap_plugin_"
 # Stands for "$ref" until every kind's definition has been gathered: pydantic refuses references it did not make.
 DEFINED = "x-defined-as"
@@ -121,6 +121,11 @@ class Problem(Kind):
     defaults: ClassVar[dict[str, Any]] = {}
     memory_keys: ClassVar[tuple[str, ...]] = ("training.batch",)
 
+    def hook(self, name: str) -> Callable | None:
+        """The function of its domain that the hook `name` stands for, imported now; None where there is none."""
+        target = getattr(type(self), name)
+        return None if target is None else resolve(target)
+
     def memory(self, training: Any, rule: RuleModel) -> int:
         """Bytes one training step is expected to hold at once; roughly, and before anything is allocated."""
         return 0
@@ -133,8 +138,7 @@ def kinds(base: type[_K]) -> dict[str, type[_K]]:
     """Every concrete subclass of `base` by its kind, in order of definition; plugins only where the file being read names them."""
     found: dict[str, type[_K]] = {}
     for cls in base.__subclasses__():
-        active = ACTIVE_PLUGINS.get()
-        hidden = active is not None and cls.__module__.startswith(PLUGIN_PREFIX) and cls.__module__ not in active
+        hidden = cls.__module__.startswith(PLUGIN_PREFIX) and cls.__module__ not in ACTIVE_PLUGINS.get()
         name = cls.kind_name()
         if name and not hidden:
             found[name] = cls
@@ -183,7 +187,7 @@ class _Choice:
 
 def definition(cls: type[Kind]) -> str:
     """The name of a kind's definition in the JSON Schema: the base it fills, then its kind."""
-    base = next(ancestor for ancestor in cls.__mro__ if issubclass(ancestor, Kind) and ancestor.kind_name() is None)
+    base = next(ancestor for ancestor in reversed(cls.__mro__) if issubclass(ancestor, Kind) and ancestor is not Kind)
     return f"{base.__name__}.{cls.kind_name()}"
 
 

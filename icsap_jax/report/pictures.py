@@ -120,7 +120,8 @@ def _finish_gap(axis: Any, result: dict[str, Any]) -> None:
     if len(drawn):
         axis.set_yscale("log")
         axis.set_ylim(drawn.min() / 1.5, drawn.max() * 1.5)
-        name_levels(axis, [(mean, f"strong search,\nmean {mean:.2g}", ACCENT)] if mean > 0 else [])
+        if mean > 0:
+            name_levels(axis, [(mean, f"strong search,\nmean {mean:.2g}", ACCENT)])
     if any(not line.get_label().startswith("_") for line in axis.get_lines()):
         axis.legend(frameon=False, loc="upper right", ncols=3, fontsize=9)
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from icsap_jax.auctions.prior_schema import bidders_by_items
 from icsap_jax.bilevel.types import Array
 from icsap_jax.config import ConfigError
 
@@ -75,10 +76,8 @@ class Coordinatewise(Prior):
 def per_coordinate(value: Any, agents: int, items: int) -> np.ndarray:
     """A number, [M] per item, [N] per bidder (where N ≠ M) or [N, M] → float64 [N, M]. Raises ConfigError for another shape."""
     numbers = np.asarray(value, np.float64)
-    if numbers.shape == (agents,) and agents != items:
-        numbers = numbers[:, None]
     try:
-        return np.broadcast_to(numbers, (agents, items))
+        return np.broadcast_to(bidders_by_items(numbers, agents, items), (agents, items))
     except ValueError:
         raise ConfigError(f"prior: {value!r} has shape {list(numbers.shape)}; it should be a number, [{items}] (per item), "
                           f"[{agents}] (per bidder) or [{agents}][{items}].") from None

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import register_dataclass
 
-from icsap_jax.auctions.data import read_valuations
+from icsap_jax.auctions.data import held_rows, read_valuations
 from icsap_jax.auctions.priors.base import Prior, decimal, leaf
 from icsap_jax.auctions.priors.marginals import Step
 from icsap_jax.bilevel.types import Array
@@ -71,8 +71,8 @@ def empirical(model: Any, agents: int, items: int, folder: Path) -> Empirical:
     """`empirical: {file, holdout}`: the share `holdout` of the rows, chosen by a fixed permutation, is kept for evaluation."""
     path = Path(folder) / model.file
     table = read_valuations(path, agents, items)
-    held = round(len(table) * model.holdout)
-    if not 1 <= held < len(table):
+    held = held_rows(len(table), model.holdout)
+    if held is None:
         raise ConfigError(f"{path}: holdout = {model.holdout:g} of {len(table)} rows leaves no row to train on or none to evaluate on.")
     rows = table if table.shape[1] == items else table.reshape(len(table), agents, items)
     order = np.random.default_rng(SPLIT).permutation(len(rows))
