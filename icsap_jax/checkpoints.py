@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from icsap_jax.bilevel.types import Tree
@@ -108,10 +109,12 @@ def _fit(plain: dict[str, np.ndarray], like: Tree, path: Path) -> Tree:
 
 
 def _like(value: np.ndarray, leaf: Any) -> Any:
-    """`value` as the kind of thing `leaf` is, on its devices."""
-    if _is_key(leaf):
-        return jax.device_put(jax.random.wrap_key_data(value, impl=jax.random.key_impl(leaf)), leaf.sharding)
-    return jax.device_put(value, leaf.sharding) if isinstance(leaf, jax.Array) else np.asarray(value)
+    """`value` as the kind of thing `leaf` is, on its devices. An array that was bound to none stays so: binding it would compile
+    the training step anew."""
+    if not isinstance(leaf, jax.Array):
+        return np.asarray(value)
+    array = jax.random.wrap_key_data(value, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else jnp.asarray(value)
+    return jax.device_put(array, leaf.sharding) if leaf.committed else array
 
 
 def _write(path: Path, plain: dict[str, np.ndarray]) -> None:

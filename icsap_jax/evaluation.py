@@ -110,17 +110,22 @@ def objective_sample(
     """The designer's value on each of `count` profiles, all agents truthful, and the most any agent loses by taking part.
 
     With a `control`, (what the exact optimum earns on given types, its exact expectation), each value is corrected by how lucky
-    the profile was for the optimum: the same expectation, and a far smaller error."""
-    values, worst = [], 0.0
+    the profile was for the optimum, as far as luck of the one has gone with luck of the other (the regression coefficient, whose
+    own error is of a smaller order): the same expectation, and near the optimum a far smaller error."""
+    values, luck, worst = [], [], 0.0
     for start in range(0, count, TILE):
         value, loss, types = _tile(problem, env, rule, jax.random.fold_in(key, start), TILE)
-        value = np.asarray(value)
+        values.append(np.asarray(value))
         if control is not None:
             earned, expected = control
-            value = value - earned(np.asarray(types)) + expected
-        values.append(value)
+            luck.append(earned(np.asarray(types)) - expected)
         worst = max(worst, float(loss))
-    return np.concatenate(values)[:count], worst
+    found = np.concatenate(values)[:count]
+    if control is not None:
+        lucky = np.concatenate(luck)[:count]
+        spread = lucky.var()
+        found = found - (np.cov(found, lucky, bias=True)[0, 1] / spread if spread > 0 else 0.0) * lucky
+    return found, worst
 
 
 @partial(jax.jit, static_argnames=("problem", "count"))

@@ -9,19 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from icsap_jax import checkpoints, evaluation, run
 from icsap_jax.config import Config, ConfigError, load, parse
@@ -212,30 +208,6 @@ def test_ctrl_c_in_the_last_chunk_is_heard_too(copy: Path, monkeypatch: pytest.M
     assert (copy / "checkpoints" / f"step_{STEPS}").is_dir()
 
 
-def test_what_the_process_ignores_stays_ignored() -> None:
-    """A job started in the background has SIGINT ignored: Ctrl-C for its neighbour in the foreground must not stop it."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with run.postponed_interrupts() as received:
-            signal.raise_signal(signal.SIGINT)
-        assert received == []
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("default_signals")
-def test_a_second_ctrl_c_acts_at_once() -> None:
-    """The first waits for the end of the chunk, the second does not; afterwards handlers are as they were."""
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), run.postponed_interrupts() as received:
-        signal.raise_signal(signal.SIGINT)
-        assert received == [signal.SIGINT]
-        signal.raise_signal(signal.SIGINT)
-        pytest.fail("the second was not heard")
-    assert signal.getsignal(signal.SIGINT) is before
-
-
 @pytest.mark.usefixtures("without_pictures")
 def test_a_finished_run_takes_no_further_step(
     straight: tuple[Path, dict[str, Any], list[str]], copy: Path, monkeypatch: pytest.MonkeyPatch
@@ -354,25 +326,3 @@ def test_what_is_not_a_number_is_never_chosen(monkeypatch: pytest.MonkeyPatch, t
     assert [member["objective"] for member in result["details"]["members"]] == [None, 0.1]
     with pytest.raises(ConfigError, match=r"lower training\.learning_rate \(it is 0\.01\)"):
         choose(measured(math.nan, 0.1), measured(0.1, math.nan))
-
-
-def test_a_terminated_command_leaves_a_checkpoint(root: Path, tmp_path: Path) -> None:
-    """SIGTERM from a cluster to `python -m icsap_jax train`: status 143, a whole checkpoint, and no result that was never measured."""
-    path, out = tmp_path / "long.yaml", tmp_path / "out"
-    endless = {**FILE["training"], "members": 1, "steps": 10_000_000, "checkpoint_every": 1e6}
-    path.write_text(yaml.safe_dump({**FILE, "training": endless}))
-    command = [sys.executable, "-m", "icsap_jax", "train", str(path), "--out", str(out)]
-    process = subprocess.Popen(command, cwd=root, env=os.environ.copy(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        first = process.stderr.readline()
-        process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert "steps" in first and "gap" in first, first + errors
-    assert process.returncode == 143, errors
-    assert "the same command resumes it" in errors and output == ""
-    ((step, whole),) = checkpoints._found(out / "checkpoints")
-    assert step % CHUNK == 0 and checkpoints._fault(whole) is None
-    assert lines(out)[-1]["step"] == step
-    assert not (out / "result.json").exists()
