@@ -154,7 +154,7 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     problem = data.get("problem")
     name = problem.get("kind") if isinstance(problem, Mapping) else None
     cls = kinds(Problem).get(name) if isinstance(name, str) else None
-    return merge(cls.defaults, data) if cls else data
+    return merge(cls.defaults_for(problem), data) if cls and isinstance(problem, Mapping) else data
 
 
 def _check_rule(config: Config, overrides: Sequence[str]) -> None:

@@ -126,6 +126,11 @@ class Problem(Kind):
         target = getattr(type(self), name)
         return None if target is None else resolve(target)
 
+    @classmethod
+    def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults for the problem a file describes, not yet checked: `defaults`, unless a domain knows better for large ones."""
+        return cls.defaults
+
     def memory(self, training: Any, rule: RuleModel) -> int:
         """Bytes one training step is expected to hold at once; roughly, and before anything is allocated."""
         return 0
