@@ -72,7 +72,7 @@ endif
 # build tools too: pip before 25.3 reads the first of the two for them, later ones the second.
 define INSTALL
 export PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1; \
-told=$$($(BIN)/python -m pip config list | grep -E '\.(index-url|no-index|proxy)=' || true); \
+told=$$($(BIN)/python -m pip config list | grep -E '\.(index.url|no.index|proxy)=' || true); \
 if test -z "$$told" && { test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv; } && \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints constraints.txt --build-constraints constraints.txt \
 		--editable '.[dev]'; then :; \

@@ -57,7 +57,7 @@ def train(config: Config, out: Path, say: Say = print, check_gradients: bool = F
     before = lines[-1]["seconds"] if lines else 0.0
     state = loop(config, trainer, env, state, out, before, say)
     trained = time.monotonic() - started + before
-    result = finish(config, problem, env, state, out, trained, details, say)
+    result = finish(config, problem, env, state, out, details, say)
     result["details"]["seconds"] = {"training": round(trained, 2), "evaluation": round(time.monotonic() - started + before - trained, 2)}
     result["wall_seconds"] = round(time.monotonic() - started + before, 2)
     files.write_json(out / "result.json", result)
@@ -222,7 +222,7 @@ def finite_mean(values: np.ndarray) -> float:
 
 
 def finish(
-    config: Config, problem: Problem, env: Tree, state: TrainState, out: Path, trained: float, details: dict[str, Any], say: Say
+    config: Config, problem: Problem, env: Tree, state: TrainState, out: Path, details: dict[str, Any], say: Say
 ) -> dict[str, Any]:
     """Evaluate every member, and the result of the best of them by its own training loss: objective − λ·gap at common prices.
     Raises ConfigError when no member's rule gives finite numbers."""
@@ -248,7 +248,6 @@ def finish(
         "seed": config.seed,
         "member": best,
         "steps": config.training.steps,
-        "wall_seconds": round(trained, 2),
         "device": runtime.device_name(),
         "precision": "float32, evaluated in float64",
         "versions": runtime.versions(),

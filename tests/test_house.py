@@ -145,7 +145,7 @@ def test_pins_are_exact_and_carry_no_address() -> None:
     assert {"jax", "flax", "hatchling", "uv", "pytest"} <= {line.split("==")[0] for line in lines}
 
 
-@pytest.mark.parametrize("line", ["jax>=0.10", "jax", "jax @ https://example.org/jax.whl", "--index-url https://example.org", "-e .",
+@pytest.mark.parametrize("line", ["jax>=0.10", "jax", "jax @ https://example.org/jax.whl", "-i https://example.org", "-e .",
                                   "jax==0.1 ; sys_platform == 'https://example.org'", "jax==0.1 ; sys_platform == '/srv/wheels'",
                                   "jax==0.1 ; sys_platform == 'linux' or"])
 def test_the_reader_of_pins_refuses_the_rest(line: str) -> None:

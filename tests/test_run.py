@@ -319,7 +319,7 @@ def test_what_is_not_a_number_is_never_chosen(monkeypatch: pytest.MonkeyPatch, t
     def choose(*found: dict[str, Any]) -> dict[str, Any]:
         left = list(found)
         monkeypatch.setattr(evaluation, "evaluate", lambda *_: left.pop(0))
-        return run.finish(config, problem, env, state, tmp_path, 0.0, {}, lambda _: None)
+        return run.finish(config, problem, env, state, tmp_path, {}, lambda _: None)
 
     result = choose(measured(math.nan, math.nan), measured(0.1, 0.5))
     assert result["member"] == 1
