@@ -43,7 +43,8 @@ default of that problem's, under which a small one trains in minutes:
 - `icsap train FILE --dry-run` prints the file with every default filled in; that output is itself a problem file.
 - Where a table says *numbers*, write a number, nested lists, or `{{file: table.npy}}` (or `.csv`), looked up beside the problem file.
 - `1e-3` is a number here, although plain YAML 1.1 reads it as text. NaN, infinity, unknown keys and keys written twice are errors.
-- Where a place takes one of several kinds, `kind` chooses. Another `kind` than the default's replaces the default's other keys too.
+- Where a place takes one of several kinds, `kind` chooses. Another `kind` than the default's, or than the file's in an
+  override, replaces the other keys too.
 - `icsap schema` prints all of this as a JSON Schema, which editors use to complete and check a file.
 
 Kinds of your own, from a Python file beside the problem file, are in [extending.md](extending.md).
@@ -60,8 +61,14 @@ PLACES = {
     "RuleModel": ("Rules", "`rule:` says what the designer controls: a network or a parametrised mechanism."),
     "Response": ("Responses", "`training.response:` says how agents' profitable deviations are found while a rule is trained. What a rule "
                  "is finally judged by is `evaluation`, always the same strong search."),
+    "AgentUtility": ("Utilities of money", "What the agent of a contract makes of a payment; increasing and concave."),
+    "EffortCost": ("Costs of effort", "What effort costs an agent who chooses a number, or one for each task."),
+    "TypePrior": ("Priors of one type", "What a continuous private type on an interval is drawn from, in screening."),
+    "Generator": ("Generators of contracts", "What families of hidden-action problems are drawn from."),
+    "Worth": ("Worths of a quantity", "What a quantity costs the principal who sells it, or is worth to the one who procures it."),
     "Lagrangian": ("Prices on gaps", "`training.lagrangian:` says what an incentive gap costs in the training loss."),
 }
+SECTIONS = ("Training", "Evaluation")  # mappings of the top level
 UNSHOWN = {"empirical": {"kind": "empirical", "file": "bids.csv", "holdout": 0.2}}  # its examples would need a data file
 
 MISTAKES = (
@@ -111,12 +118,22 @@ def kind(name: str, cls: type[Kind], definition: dict[str, Any]) -> list[str]:
 def table(definition: dict[str, Any], without: set[str]) -> str:
     """The keys of a mapping as a Markdown table."""
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for key, field in definition["properties"].items():
+    for key, field in keys_of(definition):
         if key in without:
             continue
         cells = (f"`{key}`", type_of(field), default_of(key, field, definition), field["description"])
         rows.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
     return "\n".join(rows) + "\n"
+
+
+def keys_of(definition: dict[str, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The keys of a mapping, those of a mapping in it by their dotted names; a mapping with a section of its own is one key."""
+    for key, field in definition["properties"].items():
+        inside = field.get("$ref", "").rsplit("/", 1)[-1]
+        if inside and inside not in SECTIONS:
+            yield from keys_of(json_schema()["$defs"][inside], f"{above}{key}.")
+        else:
+            yield above + key, field
 
 
 def type_of(field: dict[str, Any]) -> str:
@@ -125,7 +142,7 @@ def type_of(field: dict[str, Any]) -> str:
         name = field["$ref"].rsplit("/", 1)[-1]
         return f"[mapping](#{name.lower()})"
     if "oneOf" in field:
-        return one_of({each["$ref"].rsplit(".", 1)[-1] for each in field["oneOf"]})
+        return one_of(field["oneOf"][0]["$ref"].rsplit("/", 1)[-1].split(".")[0])
     if "anyOf" in field:
         return any_of([type_of(each) for each in field["anyOf"]])
     if "enum" in field:
@@ -139,10 +156,9 @@ def type_of(field: dict[str, Any]) -> str:
     return words.get(field.get("type", ""), field.get("type", "anything")) + bounds(field)
 
 
-def one_of(names: set[str]) -> str:
-    """The place that takes exactly these kinds."""
-    (base,) = [base for base in places() if set(kinds(base)) == names]
-    title = PLACES.get(base.__name__, (base.__name__,))[0]
+def one_of(base: str) -> str:
+    """A link to the kinds of this base."""
+    title = PLACES.get(base, (base,))[0]
     return f"[one of the {title.lower()}](#{title.lower().replace(' ', '-')})"
 
 

@@ -1,6 +1,6 @@
-"""The README's table of results, made from the committed files in experiments/results/time_to_quality/ and from nothing else.
+"""The README's tables of results, made from the committed files in experiments/results/ and from nothing else.
 
-    python experiments/readme_table.py            rewrite the table in README.md
+    python experiments/readme_table.py            rewrite the tables in README.md
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+RESULTS = ROOT / "experiments" / "results"
 # What the authors of RegretNet report (Dütting et al. 2019, tables 1 to 3), with gaps by their weaker search.
 PUBLISHED = {
     "additive_1x2_uniform": 0.554, "additive_1x2_uniform_416_47": 9.734, "additive_1x2_uniform_triangle": 0.392,
@@ -23,7 +23,7 @@ HEAD = ["setting", "revenue, fresh profiles", "incentive gap: mean for each bidd
 def rows() -> list[list[str]]:
     """One row for each committed result, in order of setting."""
     found = []
-    for path in sorted((ROOT / "experiments" / "results" / "time_to_quality").glob("*.json")):
+    for path in sorted((RESULTS / "time_to_quality").glob("*.json")):
         result = json.loads(path.read_text())
         value, gap, optimum = result["objective"], result["incentive_gap"], result["optimum"]["value"]
         classical = {name: worth for name, worth in result["baselines"].items() if worth is not None}
@@ -45,17 +45,52 @@ def short(value: float) -> str:
     return f"{value:.5f}" if value < 1e-3 else f"{value:.4f}"
 
 
-def table() -> str:
-    """The table as Markdown."""
-    lines = [HEAD, ["---"] * len(HEAD), *rows()]
+CONTRACT_HEAD = ["problem", "learned", "exact optimum", "ties against", "incentive gap", "best linear contract", "first best",
+                 "seconds"]  # fmt: skip
+
+
+def contract_rows() -> list[list[str]]:
+    """One row for each named contracting problem."""
+    found = []
+    for name, row in json.loads((RESULTS / "contracts.json").read_text())["named"].items():
+        baselines = row["baselines"]
+        numbers = [row["value"], row["optimum"]["value"], row["adversarial_ties"]]
+        found.append([
+            f"`{name}`", *("—" if each is None else f"{each + 0.0:.4f}" for each in numbers), f"{row['gap']['max']:.0e}",
+            *("" if baselines.get(each) is None else f"{baselines[each]:.4f}" for each in ("best_linear", "first_best")),
+            f"{row['seconds']:.0f}",
+        ])  # fmt: skip
+    return found
+
+
+SHARES = ("before_mean", "before_worst", "after_mean", "after_worst", "best_linear_mean")
+
+
+def family_rows() -> list[list[str]]:
+    """One row for each size of random hidden-action problems."""
+    rows = json.loads((RESULTS / "contracts.json").read_text())["hidden_action_families"]
+    return [[row["size"], str(row["instances"]), *(f"{row[key]:.4f}" for key in SHARES), f"{row['seconds_each']:.1f}"] for row in rows]
+
+
+FAMILY_HEAD = ["actions × outcomes", "instances", "learned: mean", "worst", "polished: mean", "worst", "best linear contract: mean",
+               "seconds"]  # fmt: skip
+BLOCKS = {"results": (HEAD, rows), "contracts": (CONTRACT_HEAD, contract_rows), "families": (FAMILY_HEAD, family_rows)}
+
+
+def table(head: list[str], body: list[list[str]]) -> str:
+    """A table as Markdown."""
+    lines = [head, ["---"] * len(head), *body]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def rewritten(readme: str) -> str:
-    """The README with its table made anew."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    """The README with its tables made anew."""
+    for name, (head, body) in BLOCKS.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, _, rest = readme.partition(begin)
+        _, _, after = rest.partition(end)
+        readme = f"{before}{begin}\n{table(head, body())}\n{end}{after}"
+    return readme
 
 
 if __name__ == "__main__":

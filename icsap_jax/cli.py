@@ -21,12 +21,13 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+import icsap_jax
 from icsap_jax import config as files
 from icsap_jax.config import ConfigError
+from icsap_jax.config.plugins import faults_named
 from icsap_jax.files import disk_fault
 
 app = typer.Typer(
-    help="Learn the rules of a game in which telling the truth is everyone's best move.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Problem = Annotated[Path, typer.Argument(metavar="CONFIG", help="a problem file (YAML)")]
@@ -59,6 +60,17 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: whatever writes a checkpoint on Ctrl-C does so here too."""
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"icsap {icsap_jax.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def icsap(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print it and leave")] = False) -> None:
+    """Learn the rules of a game in which telling the truth is everyone's best move."""
+
+
 def main() -> None:
     """The entry point of the command."""
     signal.signal(signal.SIGTERM, _terminate)
@@ -75,8 +87,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def guarded(*args: Any, **keywords: Any) -> None:
         try:
-            function(*args, **keywords)
+            with faults_named():
+                function(*args, **keywords)
         except ConfigError as error:
+            if os.environ.get("ICSAP_TRACEBACK") == "1" and error.__cause__ is not None:
+                raise
             _leave(2, str(error))
         except Terminated:
             _leave(143, "Terminated.")
@@ -145,7 +160,8 @@ def _json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def _print_result(result: dict[str, Any], folder: Path, as_json: bool) -> None:
+def _print_run(result: dict[str, Any], folder: Path, as_json: bool) -> None:
+    """The result of a run, which lies in `folder`."""
     if as_json:
         _json(result)
     else:
@@ -177,7 +193,7 @@ def train(
     from icsap_jax import run
 
     folder = out or Path("runs") / config.stem
-    _print_result(run.train(loaded, folder, Progress(), check_gradients), folder, as_json)
+    _print_run(run.train(loaded, folder, Progress(), check_gradients), folder, as_json)
 
 
 @app.command()
@@ -193,7 +209,13 @@ def evaluate(
     _choose_device(device)
     from icsap_jax import run
 
-    _print_result(run.evaluate(path, profiles, starts, Progress()), path, as_json)
+    result = run.evaluate(path, profiles, starts, Progress())
+    if as_json:
+        _json(result)
+    else:
+        from icsap_jax.summary import measured
+
+        typer.echo(measured(result))
 
 
 @app.command()
@@ -273,7 +295,7 @@ def schema() -> None:
 def demo_table(path: Annotated[Path, typer.Argument(metavar="RUN")]) -> None:
     """The result of a run as the table `train` ends with."""
     _exists(path / "result.json")
-    _print_result(json.loads((path / "result.json").read_text()), path, as_json=False)
+    _print_run(json.loads((path / "result.json").read_text()), path, as_json=False)
 
 
 def _exists(path: Path) -> None:

@@ -7,17 +7,20 @@ of `result.json` that does not depend on how the rule was trained; an objective 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import register_dataclass
 
-from icsap_jax.bilevel.deviations import Search, box_gap, double, finite_gap
-from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
+from icsap_jax.bilevel.deviations import Search, box_gap, double, reaction
+from icsap_jax.bilevel.stationary import stationary_reply
+from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree, expectation
 from icsap_jax.config import Config
+from icsap_jax.objectives import weighed
 
 TILE = 2_000  # profiles decided at once for the objective
 Say = Callable[[str], None]
@@ -27,6 +30,7 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
     """`objective`, `optimum`, `ratio_to_optimum`, `shortfall`, `incentive_gap`, `participation_violation`, `baselines`, `details`
     of `result.json` for one rule (not a stack of members)."""
     settings = config.evaluation
+    problem = judged(config, problem)
     with jax.enable_x64(True):
         held_out = problem.held_out(env) if hasattr(problem, "held_out") else env
         env64, rule64 = jax.tree.map(jnp.asarray, (double(held_out), double(rule)))
@@ -44,7 +48,10 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
     baselines = _hook(config, "baselines", problem, env) or {}
     value = measured["objective"]["value"]
     best = optimum["value"]
-    measured["objective"]["name"] = objective_name(problem)
+    measured["objective"]["name"] = objective_name(config, problem)
+    tell = config.problem.hook("details")
+    if tell is not None:
+        measured["details"].update(tell(problem, env, config.problem, config.rule, rule))
     return {
         **measured,
         "optimum": optimum,
@@ -57,12 +64,21 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
 def known_optimum(config: Config, problem: Problem, env: Tree) -> dict[str, Any]:
     """The exact answer or bound of a problem, as `icsap optimum` prints it; every value null where nothing is known."""
     unknown = {"value": None, "method": None, "source": None, "upper_bound": None}
-    return {**unknown, **(_hook(config, "optimum", problem, env) or {})}
+    within, problem = config.rule.hook("optimum"), judged(config, problem)
+    found = within(problem, env, config.problem, config.rule) if within else _hook(config, "optimum", problem, env)
+    return {**unknown, **(found or {})}
 
 
-def objective_name(problem: Problem) -> str:
-    """What the designer maximises, in words."""
-    return " + ".join(problem.objective)
+def judged(config: Config, problem: Problem) -> Problem:
+    """The problem told on which draws rules for it are judged, where it wants to know."""
+    settings = config.evaluation
+    return problem.judged_on(settings.seed, settings.gap_profiles) if hasattr(problem, "judged_on") else problem
+
+
+def objective_name(config: Config, problem: Problem) -> str:
+    """What the designer maximises, in words: revenue + 0.2 welfare."""
+    weights = getattr(config.problem, "objective", None)
+    return weighed(weights) if isinstance(weights, dict) else " + ".join(problem.objective)
 
 
 def _hook(config: Config, name: str, problem: Problem, env: Tree) -> Any:
@@ -74,83 +90,181 @@ def _hook(config: Config, name: str, problem: Problem, env: Tree) -> Any:
 def _sampled(
     settings: Any, problem: Problem, env: Tree, rule: Rule, key: Array, draw: Draw, control: Any, say: Say
 ) -> dict[str, Any]:
-    """Objective and gap where agents' actions are reports: sampled profiles, the truth against the strongest misreport found."""
+    """Objective and gap where agents' actions fill a box: sampled profiles, or every one; the truth against the strongest misreport
+    found, or where nothing is recommended the action that solves the agent's first-order condition against the strongest other."""
     search = Search(joint=settings.joint_grid, single=settings.item_grid, starts=settings.starts, steps=settings.steps)
-    gap = box_gap(problem, search, env, rule, draw)
-    count = gap.shape[0]
-    error = gap.mean(1).std() / np.sqrt(count)
-    mean = gap.mean()
-    say(f"the objective on {settings.profiles} fresh profiles")
-    values, violation = objective_sample(problem, env, rule, jax.random.fold_in(key, 1), settings.profiles, control)
-    value = float(values.mean())
-    width = int(jax.tree.leaves(problem.recommended(env, draw))[0].shape[-1])
-    total = float(gap.sum(1).mean())
+    chosen, settled = _chosen(problem, env, rule, draw)
+    gap, weight = box_gap(problem, search, env, rule, draw, chosen), np.asarray(draw.weight)
+    details: dict[str, Any] = {}
+    if settled is not None:
+        details["unconverged"] = float((~settled).mean())
+        if details["unconverged"]:
+            say(f"the agent's first-order condition was not solved in {details['unconverged']:.2%} of its information sets: "
+                "the objective there is at the best action found, and the gap says how far that is from its best")
+    count, every = gap.shape[0], getattr(problem, "enumerated", False)
+    per_agent = weight @ gap
+    mean = per_agent.mean()
+    errors = np.zeros(gap.shape[1]) if every else gap.std(0) / np.sqrt(count)
+    error = 0.0 if every else gap.mean(1).std() / np.sqrt(count)
+    if every:
+        judged = _judged(problem, env, rule, draw, chosen)
+        values, worst = judged.value, judged.worst
+        value, value_error = float(weight @ np.asarray(values)), 0.0
+        parts = {name: float(weight @ np.asarray(each)) for name, each in judged.parts.items()}
+    else:
+        say(f"the objective on {settings.profiles} fresh profiles")
+        values, parts, worst = objective_sample(problem, env, rule, jax.random.fold_in(key, 1), settings.profiles, control)
+        value, value_error = float(values.mean()), float(values.std() / np.sqrt(len(values)))
+    if len(parts) > 1:
+        details["objectives"] = parts
+    if "feasibility" in worst:
+        details["feasibility_violation"] = float(worst["feasibility"])
+    width = int((problem.recommended(env, draw) if chosen is None else chosen).shape[-1])
+    total = float(per_agent.sum())
+    estimator = "every type with its weight" if every else "sample mean"
+    if control is not None:
+        estimator += ", the exact optimum on the same profiles as control variate"
     return {
-        "objective": {"value": value, "std_error": float(values.std() / np.sqrt(len(values))), "profiles": len(values),
-                      "adversarial_ties": None, "upper_bound": None},
-        "incentive_gap": {"per_agent": gap.mean(0).tolist(), "mean": float(mean), "max": float(gap.max()),
+        "objective": {"value": value, "std_error": value_error, "profiles": len(values), "adversarial_ties": None,
+                      "upper_bound": None},
+        "incentive_gap": {"per_agent": per_agent.tolist(), "mean": float(mean), "max": float(gap.max()),
                           "ci95": [float(max(mean - 1.96 * error, 0.0)), float(mean + 1.96 * error)],
                           "method": search.method(problem.agents, width), "upper_bound": None},
-        "participation_violation": violation,
+        "participation_violation": float(worst["participation"]),
         "details": {
-            "estimator": "sample mean" if control is None else "sample mean, the exact optimum on the same profiles as control variate",
+            "estimator": estimator,
             "gap_profiles": count,
-            "gap_std_error_per_agent": (gap.std(0) / np.sqrt(count)).tolist(),
+            "gap_std_error_per_agent": errors.tolist(),
             "gap_quantiles": {str(q): float(np.quantile(gap, q)) for q in (0.5, 0.9, 0.99)},
             "gap_histogram": histogram(gap),
             # What revenue survives once the gap is paid for (√P − √R)²: proved for one bidder, and for the Bayesian gap of many.
             "corrected_objective": max(np.sqrt(max(value, 0.0)) - np.sqrt(total), 0.0) ** 2,
+            **details,
         },
     }  # fmt: skip
 
 
 def objective_sample(
     problem: Problem, env: Tree, rule: Rule, key: Array, count: int, control: Any = None
-) -> tuple[np.ndarray, float]:
-    """The designer's value on each of `count` profiles, all agents truthful, and the most any agent loses by taking part.
+) -> tuple[np.ndarray, dict[str, float], dict[str, float]]:
+    """On `count` profiles, all agents truthful: the designer's value on each, the mean of its parts by name, and the worst of each
+    violation by name.
 
     With a `control`, (what the exact optimum earns on given types, its exact expectation), each value is corrected by how lucky
     the profile was for the optimum, as far as luck of the one has gone with luck of the other (the regression coefficient, whose
     own error is of a smaller order): the same expectation, and near the optimum a far smaller error."""
-    values, luck, worst = [], [], 0.0
+    tiles, luck = [], []
     for start in range(0, count, TILE):
-        value, loss, types = _tile(problem, env, rule, jax.random.fold_in(key, start), TILE)
-        values.append(np.asarray(value))
+        judged = jax.tree.map(np.asarray, _tile(problem, env, rule, jax.random.fold_in(key, start), TILE))
         if control is not None:
             earned, expected = control
-            luck.append(earned(np.asarray(types)) - expected)
-        worst = max(worst, float(loss))
-    found = np.concatenate(values)[:count]
+            luck.append(earned(judged.types) - expected)
+        tiles.append(replace(judged, types=None))
+    found = np.concatenate([tile.value for tile in tiles])[:count]
+    parts = {name: float(np.concatenate([tile.parts[name] for tile in tiles])[:count].mean()) for name in tiles[0].parts}
+    worst = {name: float(max(tile.worst[name] for tile in tiles)) for name in tiles[0].worst}
     if control is not None:
         lucky = np.concatenate(luck)[:count]
         spread = lucky.var()
         found = found - (np.cov(found, lucky, bias=True)[0, 1] / spread if spread > 0 else 0.0) * lucky
-    return found, worst
+    return found, parts, worst
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Judged:
+    """What a rule does on profiles: the designer's `value` [B] and its `parts` by name, [B] each; the `worst` on any of them, [] each:
+    `participation`, the most any agent loses by taking part, and where the problem can tell `feasibility`; the `types`."""
+
+    value: Array
+    parts: dict[str, Array]
+    worst: dict[str, Array]
+    types: Tree
 
 
 @partial(jax.jit, static_argnames=("problem", "count"))
-def _tile(problem: Problem, env: Tree, rule: Rule, key: Array, count: int) -> tuple[Array, Array, Tree]:
-    draw = problem.draw(env, key, count)
-    action = problem.recommended(env, draw)
-    decision = problem.decide(env, rule, draw.seen, action)
+def _tile(problem: Problem, env: Tree, rule: Rule, key: Array, count: int) -> Judged:
+    return _judged(problem, env, rule, problem.draw(env, key, count))
+
+
+@partial(jax.jit, static_argnames=("problem",))
+def _judged(problem: Problem, env: Tree, rule: Rule, draw: Draw, chosen: Array | None = None) -> Judged:
+    """On each profile of a draw, all as recommended, or else as they have `chosen` or is best for them."""
+    recommended = problem.recommended(env, draw)
+    decision = problem.decide(env, rule, draw.seen, recommended)
+    action = recommended if recommended is not None else chosen
+    if action is None:
+        action = stationary_reply(problem, env, draw, decision)[0].action
     utility = problem.utility(env, draw, decision, action)
-    return problem.score(env, draw, decision, action).value, jax.nn.relu(-utility).max(), draw.types
+    elsewhere = problem.reservation(env, draw) if hasattr(problem, "reservation") else jnp.zeros_like(utility)
+    worst = {"participation": jax.nn.relu(elsewhere - utility).max()}
+    if hasattr(problem, "infeasibility"):
+        worst["feasibility"] = problem.infeasibility(env, decision)
+    outcome = problem.score(env, draw, decision, action)
+    return Judged(value=outcome.value, parts=outcome.objectives, worst=worst, types=draw.types)
+
+
+@partial(jax.jit, static_argnames=("problem",))
+def _chosen(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> tuple[Array | None, Array | None]:
+    """Where nothing is recommended: the action [I, N, T] that is best for the agents, and where [I, N] it could be settled."""
+    if problem.recommended(env, draw) is not None:
+        return None, None
+    found, settled = stationary_reply(problem, env, draw, problem.decide(env, rule, draw.seen, None))
+    return found.action, settled
 
 
 def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> dict[str, Any]:
     """Objective and gap where actions are finite: exact, with the hard best response and ties for and against the designer."""
-    gap, weight = (np.asarray(part) for part in finite_gap(problem, env, rule, draw))
-    decision = problem.decide(env, rule, draw.seen, problem.recommended(env, draw))
+    found = reaction(problem, env, rule, draw)
+    gap, weight, reply = np.asarray(found.gap), np.asarray(found.weight), found.reply
     reached = np.where(weight > 0, gap, 0.0)
     per_agent = (weight * gap).sum(0)
+    values, count = np.asarray(reply.values), int(draw.weight.shape[0])
+    error = float(values.std() / np.sqrt(count)) if getattr(problem, "sampled", False) else 0.0
+    excess = {"feasibility_violation": float(problem.infeasibility(env, found.decision))} if hasattr(problem, "infeasibility") else {}
+    missing = None
+    if hasattr(problem, "reservation"):
+        missing = float(jax.nn.relu(problem.reservation(env, draw) - reply.utility).max())
     return {
-        "objective": {"value": problem.hard_value(env, decision, "for"), "std_error": 0.0, "profiles": int(draw.weight.shape[0]),
-                      "adversarial_ties": problem.hard_value(env, decision, "against"), "upper_bound": None},
+        "objective": {"value": float(reply.value), "std_error": error, "profiles": count,
+                      "adversarial_ties": float(reply.adversarial_value), "upper_bound": None},
         "incentive_gap": {"per_agent": per_agent.tolist(), "mean": float(per_agent.mean()), "max": float(reached.max()),
                           "ci95": [float(per_agent.mean())] * 2, "method": "every action, exact", "upper_bound": None},
-        "participation_violation": None,
-        "details": {"gap_profiles": int(gap.shape[0]), "gap_histogram": histogram(reached)},
+        "participation_violation": missing,
+        "details": {"gap_profiles": int(gap.shape[0]), "gap_histogram": histogram(reached), **excess},
     }  # fmt: skip
+
+
+def best_start(config: Config, problem: Problem, env: Tree, rules: Rule) -> tuple[Rule, dict[str, Any]]:
+    """Of rules side by side, leaves [starts, …], the one worth most under the exact best response; and what each is worth, where
+    there are several."""
+    if jax.tree.leaves(rules)[0].shape[0] == 1:
+        return jax.tree.map(lambda leaf: leaf[0], rules), {}
+    with jax.enable_x64(True):
+        env64, rules64 = jax.tree.map(jnp.asarray, (double(env), double(rules)))
+        draw = problem.draw(env64, jax.random.fold_in(jax.random.key(config.evaluation.seed), 2), config.evaluation.gap_profiles)
+        values = np.asarray(_worth(problem, env64, rules64, draw))
+    best = int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))
+    found = {"start": best, "start_values": [value if np.isfinite(value) else None for value in values.tolist()]}
+    return jax.tree.map(lambda leaf: leaf[best], rules), found
+
+
+@partial(jax.jit, static_argnames=("problem",))
+def _worth(problem: Problem, env: Tree, rules: Rule, draw: Draw) -> Array:
+    if isinstance(problem.space(env, draw), Box):
+        return jax.lax.map(lambda rule: expectation(draw.weight, _judged(problem, env, rule, draw).value), rules)
+    return jax.lax.map(lambda rule: reaction(problem, env, rule, draw).reply.value, rules)
+
+
+def rehearse(problem: Problem, env: Tree, rule: Rule) -> None:
+    """Go through the judgement of a rule on a few profiles for the shapes alone; whatever is wrong with them is raised."""
+
+    def judged(env: Tree, rule: Rule, key: Array) -> Tree:
+        draw = problem.draw(env, key, 2)
+        return (_judged if isinstance(problem.space(env, draw), Box) else reaction)(problem, env, rule, draw)
+
+    with jax.enable_x64(True):
+        jax.eval_shape(judged, *jax.tree.map(jnp.asarray, (double(env), double(rule))), jax.random.key(0))
 
 
 def histogram(gap: np.ndarray) -> dict[str, list[float]]:

@@ -7,13 +7,13 @@ a market. Each names its units and range. Names are made known in a schema file,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.types import Array
-from icsap_jax.config import resolve
+from icsap_jax.config import ConfigError, resolve
 from icsap_jax.config.objectives import function_of
 
 
@@ -37,5 +37,19 @@ def welfare(account: Account) -> Array:
 
 
 def evaluate(names: Sequence[str], account: Account) -> dict[str, Array]:
-    """The named objectives of an account, each […]."""
-    return {name: resolve(function_of(name))(account) for name in names}
+    """The named objectives of an account, each […]. Raises ConfigError for one that is not one number a profile."""
+    found = {name: resolve(function_of(name))(account) for name in names}
+    wanted = account.transfer.shape[:-1]
+    for name, value in found.items():
+        shape = getattr(value, "shape", None)
+        if shape != wanted:
+            gives = f"has shape {list(shape)}" if shape is not None else f"is a {type(value).__name__}"
+            raise ConfigError(f"problem.objective = '{name}': what it gives {gives} and should have shape {list(wanted)}, one number for "
+                              "each profile: add up over the last axis, the agents, and over no other.")
+    return found
+
+
+def weighed(weights: Mapping[str, float]) -> str:
+    """Weights by name as people write such a sum: revenue + 0.2 welfare − 3 envy."""
+    terms = [("−" if weight < 0 else "+", f"{name}" if abs(weight) == 1 else f"{abs(weight):g} {name}") for name, weight in weights.items()]
+    return " ".join(f"{sign} {term}" for sign, term in terms).removeprefix("+ ")

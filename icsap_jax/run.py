@@ -23,24 +23,28 @@ import yaml
 from icsap_jax import artifact, checkpoints, evaluation, files, runtime
 from icsap_jax.bilevel import check
 from icsap_jax.bilevel.fit import Trainer, TrainState, member, run, stack
-from icsap_jax.bilevel.types import Problem, Tree
+from icsap_jax.bilevel.types import Problem, Rule, Tree
 from icsap_jax.config import Config, ConfigError, load
-from icsap_jax.config.reading import map_files
+from icsap_jax.config.plugins import faults_named
 from icsap_jax.evaluation import Say
 
 
+@faults_named()
 def train(config: Config, out: Path, say: Say = print, check_gradients: bool = False) -> dict[str, Any]:
     """Train, evaluate and save under `out`; an existing run there is resumed. Returns `result.json` as a dict.
 
-    Raises ConfigError when `out` holds a run of another configuration. An interrupt finishes the chunk, writes a checkpoint and is
-    then raised again."""
+    Raises ConfigError when `out` holds a run of another configuration, and before anything is written where the problem and what is
+    to solve it do not fit. An interrupt finishes the chunk, writes a checkpoint and is then raised again."""
     started = time.monotonic()
     runtime.prepare()
     out = Path(out)
-    config = open_folder(config, out)
-    problem, env = config.problem.build(config.folder)
-    trainer = Trainer.of(problem, config.training)
+    problem, env = posed(config)
+    trainer = Trainer.of(problem, config.training, starts=config.rule.hook("starts") is not None)
     state = initial_state(config, trainer, problem, env)
+    if config.plugins:
+        with blamed_on(config.source):
+            rehearse(trainer, env, member(state, 0))
+    config = open_folder(config, out)
     details: dict[str, Any] = {}
     if check_gradients:
         error = check.gradient_error(trainer, env, member(state, 0))
@@ -57,27 +61,37 @@ def train(config: Config, out: Path, say: Say = print, check_gradients: bool = F
     before = lines[-1]["seconds"] if lines else 0.0
     state = loop(config, trainer, env, state, out, before, say)
     trained = time.monotonic() - started + before
-    result = finish(config, problem, env, state, out, details, say)
+    result, rule = finish(config, problem, env, state, out, details, say)
     result["details"]["seconds"] = {"training": round(trained, 2), "evaluation": round(time.monotonic() - started + before - trained, 2)}
     result["wall_seconds"] = round(time.monotonic() - started + before, 2)
     files.write_json(out / "result.json", result)
-    artifact.save(out / "artifact", config, problem, env, member(state, result["member"]).rule, result, say)
-    draw_pictures(config, problem, env, member(state, result["member"]).rule, out, result, say)
+    artifact.save(out / "artifact", config, problem, env, rule, result, say)
+    draw_pictures(config, problem, env, rule, out, result, say)
     return result
 
 
+def posed(config: Config) -> tuple[Problem, Tree]:
+    """The problem and its numbers. Raises ConfigError where its domain knows that it has no solution."""
+    problem, env = config.problem.build(config.folder)
+    check = config.problem.hook("check")
+    if check:
+        check(problem, env, config)
+    return problem, env
+
+
 def open_folder(config: Config, out: Path) -> Config:
-    """The config as the run folder keeps it, data files beside it. Raises ConfigError when the folder holds another run."""
+    """The config as the run folder keeps it, data files beside it. Raises ConfigError when another run has begun there."""
     kept = out / "config.yaml"
     if kept.exists():
         there = load(kept)
-        if there.sha256() != config.sha256():
-            key, old, new = first_difference(by_content(there), by_content(config))
+        if there.sha256() == config.sha256():
+            return there
+        if begun(out):
+            key, old, new = first_difference(there.by_content(), config.by_content())
             raise ConfigError(
                 f"{kept}: this run was made with {key} = {old}, not {new}; choose another --out, "
                 "or give the same configuration to resume it."
             )
-        return there
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out}: is a file; name a folder for the run.")
     with files.disk_faults(out):
@@ -87,13 +101,10 @@ def open_folder(config: Config, out: Path) -> Config:
     return gathered
 
 
-def by_content(config: Config) -> dict[str, Any]:
-    """The resolved config with each data file and plugin told by its content, wherever it lies."""
-
-    def content(name: str) -> str:
-        return f"a file with sha256 {files.sha256(config.folder / name)[:12]}…"
-
-    return {**map_files(config.resolved(), content), "plugins": [content(name) for name in config.plugins]}
+def begun(out: Path) -> bool:
+    """Whether a run folder holds anything that another configuration would spoil: a checkpoint, a line of metrics, a result."""
+    metrics = out / "metrics.jsonl"
+    return any((out / "checkpoints").glob("*")) or (out / "result.json").exists() or (metrics.exists() and metrics.stat().st_size > 0)
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]:
@@ -106,16 +117,37 @@ def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]:
 
 
 def initial_state(config: Config, trainer: Trainer, problem: Problem, env: Tree) -> TrainState:
-    """All members before the first step, leaves [S, …]; member s depends on the seed and on s alone."""
+    """All members before the first step, leaves [S, …]; member s depends on the seed and on s alone. Raises ConfigError where the rule
+    or the response is not for this problem."""
     base = jax.random.key(config.seed)
-    build = jax.jit(lambda key: config.rule.build(problem, env, key))  # compiled, an initialiser takes a fraction of the time
+    starts = config.rule.hook("starts")
+    # Compiled, an initialiser takes a fraction of the time.
+    build = jax.jit(lambda key: starts(config.rule, problem, env, key) if starts else config.rule.build(problem, env, key))
 
     def start(number: int) -> TrainState:
         key = jax.random.fold_in(base, number)
         rule = build(jax.random.fold_in(key, 3))
         return trainer.init(env, rule, key, config.training)
 
-    return stack([start(number) for number in range(config.training.members)])
+    with blamed_on(config.source):
+        return stack([start(number) for number in range(config.training.members)])
+
+
+@contextmanager
+def blamed_on(source: str) -> Iterator[None]:
+    """Inside, a ConfigError begins with the file that is wrong."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def rehearse(trainer: Trainer, env: Tree, state: TrainState) -> None:
+    """Go once through a member's loss and its judgement, for the shapes alone: a mistake in a plugin then shows at once, before a
+    folder is made and not when training is over."""
+    jax.eval_shape(trainer.loss, state.rule, env, state, state.key)
+    rule = jax.tree.map(lambda leaf: leaf[0], state.rule) if trainer.starts else state.rule
+    evaluation.rehearse(trainer.problem, env, rule)
 
 
 def loop(config: Config, trainer: Trainer, env: Tree, state: TrainState, out: Path, before: float, say: Say) -> TrainState:
@@ -223,12 +255,13 @@ def finite_mean(values: np.ndarray) -> float:
 
 def finish(
     config: Config, problem: Problem, env: Tree, state: TrainState, out: Path, details: dict[str, Any], say: Say
-) -> dict[str, Any]:
-    """Evaluate every member, and the result of the best of them by its own training loss: objective − λ·gap at common prices.
-    Raises ConfigError when no member's rule gives finite numbers."""
+) -> tuple[dict[str, Any], Rule]:
+    """Evaluate every member, and the result and the rule of the best of them by its own training loss: objective − λ·gap at common
+    prices. Raises ConfigError when no member's rule gives finite numbers."""
     count = config.training.members
     price = float(np.asarray(state.prices.multiplier).mean())
-    measured = [evaluation.evaluate(config, problem, env, member(state, place).rule, say) for place in range(count)]
+    settled = [settle(config, problem, env, member(state, place).rule) for place in range(count)]
+    measured = [evaluation.evaluate(config, problem, env, rule, say) for rule, _ in settled]
     worth = np.array([each["objective"]["value"] - price * sum(each["incentive_gap"]["per_agent"]) for each in measured])
     if not np.isfinite(worth).any():
         raise ConfigError(f"{out}: training went beyond what numbers hold in every member; lower training.learning_rate "
@@ -240,8 +273,8 @@ def finish(
          "bad_step": finite_step(state, place)}
         for place, each in enumerate(measured)
     ]  # fmt: skip
-    chosen = measured[best]
-    return {
+    chosen, (rule, told) = measured[best], settled[best]
+    result = {
         "schema": 1,
         "problem": config.problem.kind_name(),
         "rule": config.rule.kind_name(),
@@ -254,8 +287,21 @@ def finish(
         "config_sha256": config.sha256(),
         **{name: chosen[name] for name in ("objective", "optimum", "ratio_to_optimum", "shortfall", "incentive_gap",
                                            "participation_violation", "baselines")},
-        "details": {**chosen["details"], **details},
+        "details": {**chosen["details"], **told, **details},
     }  # fmt: skip
+    return result, rule
+
+
+def settle(config: Config, problem: Problem, env: Tree, rule: Rule) -> tuple[Rule, dict[str, Any]]:
+    """What a member's training ends with: its best start where it had several, made exact where its domain can; and what was done."""
+    told: dict[str, Any] = {}
+    if config.rule.hook("starts"):
+        rule, told = evaluation.best_start(config, problem, env, rule)
+    polish = config.problem.hook("polish")
+    if polish:
+        rule, done = polish(problem, env, config.problem, config.rule, rule)
+        told = {**told, **done}
+    return rule, told
 
 
 def number_or_none(value: float) -> float | None:
@@ -269,7 +315,7 @@ def finite_step(state: TrainState, place: int) -> int | None:
     return bad if bad >= 0 else None
 
 
-def draw_pictures(config: Config, problem: Problem, env: Tree, rule: Any, out: Path, result: dict[str, Any], say: Say) -> None:
+def draw_pictures(config: Config, problem: Problem, env: Tree, rule: Rule, out: Path, result: dict[str, Any], say: Say) -> None:
     """The pictures of the run and those its domain draws, under plots/."""
     from icsap_jax.report import pictures
 
@@ -281,6 +327,7 @@ def draw_pictures(config: Config, problem: Problem, env: Tree, rule: Any, out: P
         draw(problem, env, rule, config.problem, out / "plots")
 
 
+@faults_named()
 def evaluate(path: Path, profiles: int | None = None, starts: int | None = None, say: Say = print) -> dict[str, Any]:
     """The strong evaluation of a run folder or an artifact, anew, with more effort if asked: its `result.json` as a dict with
     what was measured now in the place of what was measured then."""

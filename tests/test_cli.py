@@ -16,6 +16,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+import icsap_jax
 from icsap_jax import cli, summary
 from icsap_jax import config as files
 from icsap_jax.config import ConfigError
@@ -87,6 +88,34 @@ def test_a_result_with_nothing_known_still_prints(tmp_path: Path) -> None:
             "objective": {"name": "revenue", "value": 0.5, "std_error": None, "profiles": None}}
     text = summary.table(bare, tmp_path)
     assert "optimum" not in text and "None" not in text
+
+
+def test_what_a_rule_may_not_do_is_in_the_table(tmp_path: Path) -> None:
+    """What agents lose by taking part and what is given twice, beyond rounding; a rule that does neither has no such lines."""
+    text = summary.table({**RESULT, "participation_violation": 0.25, "details": {"feasibility_violation": 0.5}}, tmp_path)
+    assert [line.split()[:3] for line in text.splitlines() if "violated" in line] == [
+        ["participation", "violated", "0.25"], ["feasibility", "violated", "0.5"]]
+    assert "violated" not in summary.table({**RESULT, "participation_violation": 1e-9, "details": {"feasibility_violation": 0.0}}, tmp_path)
+
+
+def test_bounds_are_told_where_the_optimum_is_not_known() -> None:
+    """The one below too."""
+    text = summary.exact_answer({"value": None, "method": "between two rules", "source": None, "upper_bound": 1.25, "lower_bound": 0.75})
+    assert [line.split()[:4] for line in text.splitlines()] == [["optimum", "at", "least", "0.7500"], ["optimum", "at", "most", "1.2500"]]
+    assert "between two rules" in text
+
+
+def test_an_evaluation_tells_only_what_it_measured(stand_in: types.SimpleNamespace, tmp_path: Path) -> None:
+    """It trained nothing and wrote nothing, also where the run's files lie beside."""
+    (tmp_path / "result.json").touch()
+    done = icsap("evaluate", str(tmp_path))
+    assert "0.00041" in done.stdout and "bundle myerson" in done.stdout
+    assert not any(line.startswith(("training", "result", "artifact", "pictures")) for line in done.stdout.splitlines())
+
+
+def test_the_version_is_told() -> None:
+    """The package's own."""
+    assert icsap("--version").stdout == f"icsap {icsap_jax.__version__}\n"
 
 
 @pytest.mark.parametrize(("failure", "status", "says"), [

@@ -129,6 +129,7 @@ def test_numbers_are_read_as_people_write_them(written: str, number: float) -> N
     ("problem.synergy={kind: uniform}", ["problem.synergy", "combinatorial"]),
     ("problem.objective=revenu", ["problem.objective", "'revenu'", "'revenue'"]),
     ("problem.objective={welfare: .inf}", ["problem.objective", "finite"]),
+    ("problem.objective={revenue: 0, welfare: 0}", ["problem.objective", "other than 0"]),
     ("rule.hidden=[10, 0]", ["rule.hidden.1", "0", "greater than or equal to 1"]),
     ("seed=-1", ["seed", "-1"]),
 ])
@@ -186,8 +187,53 @@ def test_defaults_fill_in_but_do_not_leak() -> None:
     assert read("training.response={kind: ascent}").training.response.model_dump()["steps"] == 25
 
 
+def test_another_kind_drops_the_keys_of_the_old_one() -> None:
+    """In a file that spells them out, as `--dry-run` prints one; what an override sets stays, whichever comes first."""
+    spelled = read().resolved()
+    changed = files.parse(spelled, ROOT, "auction.yaml", ["problem.prior.scale=3", "problem.prior.kind=exponential",
+                                                           "training.response.kind=ascent", "training.response.steps=7"])  # fmt: skip
+    assert (changed.problem.prior.kind_name(), float(changed.problem.prior.scale)) == ("exponential", 3.0)
+    assert (changed.training.response.kind_name(), changed.training.response.steps) == ("ascent", 7)
+    same = files.parse({**spelled, "rule": {"kind": "regretnet", "hidden": [7]}}, ROOT, "auction.yaml", ["rule.kind=regretnet"])
+    assert same.rule.hidden == [7]
+
+
+CROSSED = [[1, 0, 0.5, 0], [0, 1, 0, 0], [0.5, 0, 1, 0], [0, 0, 0, 1]]  # two bidders, two items: item 1's values move together
+WITHIN = [[1, 0.5, 0, 0], [0.5, 1, 0, 0], [0, 0, 1, 0.5], [0, 0, 0.5, 1]]
+
+
+@pytest.mark.parametrize(("prior", "kind"), [
+    ({"kind": "copula", "marginals": {"kind": "uniform"}, "correlation": CROSSED}, "candidates"),
+    ({"kind": "copula", "marginals": {"kind": "uniform"}, "correlation": WITHIN}, "exchange"),
+    ({"kind": "copula", "marginals": {"kind": "uniform"}, "correlation": 0.5}, "exchange"),
+    *(({"kind": "empirical", "file": f"profiles.{form}"}, "candidates") for form in ("csv", "npy", "parquet")),
+    *(({"kind": "empirical", "file": f"bidders.{form}"}, "exchange") for form in ("csv", "npy", "parquet")),
+])
+def test_bidders_who_depend_on_each_other_are_searched_by_candidates(tmp_path: Path, prior: dict[str, Any], kind: str) -> None:
+    """Unless the file says otherwise: an exchange of reports redraws one bidder alone. The built prior agrees."""
+    if (form := str(prior.get("file", "")).rpartition(".")[2]) == "parquet":
+        pytest.importorskip("pyarrow")
+    for name, width in (("profiles", 4), ("bidders", 2)):
+        table = np.random.default_rng(0).random((10, width))
+        if form == "csv":
+            np.savetxt(tmp_path / f"{name}.csv", table, delimiter=",", header="a" + ",a" * (width - 1), comments="")
+        elif form == "npy":
+            np.save(tmp_path / f"{name}.npy", table)
+        elif form == "parquet":
+            import pyarrow
+            import pyarrow.parquet
+
+            pyarrow.parquet.write_table(pyarrow.table({str(k): column for k, column in enumerate(table.T)}), tmp_path / f"{name}.parquet")
+    config = files.parse({"problem": {"kind": "auction", "bidders": 2, "items": 2, "prior": prior}}, tmp_path)
+    assert config.training.response.kind_name() == kind
+    problem, env = config.problem.build(tmp_path)
+    assert problem.independent(env) == (kind == "exchange")
+
+
 @pytest.mark.parametrize(("text", "says"), [
-    ("problem: {kind: auction", "not valid YAML"), ("- 1\n", "mapping"), ("", "mapping"), ("seed: 1\n", "problem is missing"),
+    ("problem: {kind: auction", "not valid YAML"), ("- 1\n", "mapping"), ("", "is empty; it needs a 'problem'"),
+    ("seed: 1\n", "problem is missing"),
+    ("kind: auction\nbidders: 1\nseed: 1\n", "put these under problem: kind, bidders\\."), ("problem:\nbidders: 1\n", "put these under"),
     ("problem: {kind: auction}\n", "problem.bidders is missing"), ("seed: 1\nseed: 2\n", "'seed' appears twice")])
 def test_a_file_that_is_not_a_problem_is_named(tmp_path: Path, text: str, says: str) -> None:
     """Broken YAML, no mapping, nothing in it, something missing, something twice."""
@@ -305,7 +351,8 @@ def test_the_json_schema_names_everything() -> None:
 def test_a_kind_is_defined_under_the_place_it_fills() -> None:
     """Whatever bases stand in between: a prior is a PriorModel to whoever reads the schema."""
     places = {name.split(".")[0] for name in files.json_schema()["$defs"] if "." in name}
-    assert places == {"Problem", "RuleModel", "PriorModel", "Response", "Lagrangian"}
+    core = {"Problem", "RuleModel", "PriorModel", "Response", "Lagrangian"}
+    assert places == core | {"AgentUtility", "EffortCost", "TypePrior", "Worth", "Generator"}
 
 
 def test_every_key_says_what_it_means() -> None:

@@ -23,8 +23,9 @@ from icsap_jax import run
 from icsap_jax.auctions.optimum import optimum
 from icsap_jax.bilevel import fit
 from icsap_jax.bilevel.lagrangian import numbers
-from icsap_jax.config import Config, ConfigError, load
+from icsap_jax.config import Config, ConfigError, Problem, kinds, load, parse
 from icsap_jax.config.objectives import registering
+from icsap_jax.config.plugins import import_schemas
 from icsap_jax.objectives import Account
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,6 +97,20 @@ def test_pages_say_nothing_of_a_machine() -> None:
     """No absolute path and no address."""
     local = re.compile(r"(?<![\w.])/(?:home|work|tmp|root|usr)/\S*|https?://\S+")
     assert [(name(page), found) for page in PAGES for found in local.findall(text(page))] == []
+
+
+def test_the_page_on_tables_names_every_column() -> None:
+    """Of every example of every problem that can be applied to a table; the second bidder's are like the first's."""
+    import_schemas()
+    page, applied = text(DOCS / "tables.md"), 0
+    for cls in kinds(Problem).values():
+        for example in cls.examples if cls.table and cls.__module__.startswith("icsap_jax.") else ():
+            config = parse({"problem": example})
+            table = config.problem.hook("table")(*config.problem.build(config.folder))
+            columns = {re.sub(r"bidder\d", "bidder1", column) for column in (*table.columns, *table.output_columns)}
+            assert {column for column in columns if not re.search(rf"\b{column}\b", page)} == set(), cls.kind_name()
+            applied += 1
+    assert applied > 3
 
 
 # ---- equations

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from icsap_jax import cli, run
 from icsap_jax import config as files
 from icsap_jax.config import ConfigError, register_objective
 from icsap_jax.config.objectives import function_of
@@ -173,6 +175,83 @@ def test_a_plugin_that_fails_is_named(tmp_path: Path, source: str, says: list[st
         with pytest.raises(ConfigError) as caught:
             files.parse({"plugins": ["mine.py"], "problem": problem(kind="uniform")}, tmp_path, "mine.yaml")
         assert [part for part in says if part not in str(caught.value)] == [], str(caught.value)
+
+
+def test_the_line_is_told_wherever_the_command_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a problem file named by a relative path."""
+    (tmp_path / "mine.py").write_text("x = 1\nimport nothing_of_this_name\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"mine\.py, line 2: .*nothing_of_this_name"):
+        files.parse({"plugins": ["mine.py"], "problem": problem(kind="uniform")}, ".", "mine.yaml")
+
+
+RULE = """
+import jax, jax.numpy as jnp
+from flax import nnx
+from typing import Literal
+from icsap_jax import Rule, RuleModel
+from icsap_jax.auctions.problem import Decision
+from icsap_jax.config import register_objective
+
+class Share(nnx.Module):
+    def __init__(self):
+        self.share = nnx.Param(jnp.asarray(0.5))
+    def __call__(self, reports):
+        given = self.share[...] * reports
+        return {decision}
+
+def build(model, problem, env, key):
+    return Rule.of(Share())
+
+class ShareRule(RuleModel):
+    kind: Literal["share"] = "share"
+    builder = build
+
+register_objective("mine", lambda account: {objective})
+"""
+GOOD = {"decision": "Decision(given, given.sum(-1))", "objective": "account.transfer.sum(-1)"}
+
+
+@pytest.mark.parametrize(("wrong", "says"), [
+    ({"decision": "Decision(given, given.sums(-1))"}, r"mine\.py, line 14: this plugin failed with AttributeError: .*sums"),
+    ({"decision": "Decision(given, given.reshape(3, 5))"}, r"mine\.py, line 14: this plugin failed with TypeError: .*reshape"),
+    ({"decision": "Decision(given, given)"}, r"mine\.yaml: rule: .* its payment has shape \[.*, 1, 2\]; it should have \[.*, 1\]"),
+    ({"decision": "given"}, r"mine\.yaml: rule: .* its allocation is no array"),
+    ({"objective": "account.transfers"}, r"mine\.py, line 23: this plugin failed with AttributeError: .*transfers"),
+    ({"objective": "account.transfer"}, r"mine\.yaml: problem\.objective = 'mine': .* has shape \[.*, 1\] and should have shape"),
+    ({"objective": "account.transfer.sum()"}, r"problem\.objective = 'mine': .* has shape \[\] and should have shape"),
+    ({"objective": "1.0"}, r"problem\.objective = 'mine': .* is a float and should have shape"),
+])
+def test_a_mistake_inside_a_plugin_shows_before_a_folder_is_made(tmp_path: Path, wrong: dict[str, str], says: str) -> None:
+    """Where it is, what it raised or which shape it gave: it is its author's to mend."""
+    (tmp_path / "mine.py").write_text(RULE.format(**{**GOOD, **wrong}))
+    config = files.parse({"plugins": ["mine.py"], "rule": {"kind": "share"}, "training": {"batch": 128},
+                          "problem": problem(kind="uniform") | {"objective": "mine"}}, tmp_path, "mine.yaml")  # fmt: skip
+    with pytest.raises(ConfigError, match=says):
+        run.train(config, tmp_path / "run", pytest.fail)
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_command_names_the_plugin_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit status 2 and its line; and the whole way there for who asks."""
+    (tmp_path / "mine.py").write_text(PRIOR.replace('return ("point"', 'return model.att, ("point"'))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"plugins": ["mine.py"], "problem": problem(kind="point")}))
+    done = CliRunner().invoke(cli.app, ["optimum", str(tmp_path / "mine.yaml")])
+    assert done.exit_code == 2
+    assert "mine.py, line 7: this plugin failed with AttributeError" in done.stderr
+    monkeypatch.setenv("ICSAP_TRACEBACK", "1")
+    told = CliRunner().invoke(cli.app, ["optimum", str(tmp_path / "mine.yaml")])
+    assert isinstance(told.exception, ConfigError) and isinstance(told.exception.__cause__, AttributeError)
+
+
+def test_a_plugin_without_mistakes_is_rehearsed_without_complaint(tmp_path: Path) -> None:
+    """The same plugin as above with nothing wrong in it."""
+    (tmp_path / "mine.py").write_text(RULE.format(**GOOD))
+    config = files.parse({"plugins": ["mine.py"], "rule": {"kind": "share"}, "training": {"batch": 128},
+                          "problem": problem(kind="uniform") | {"objective": "mine"}}, tmp_path, "mine.yaml")  # fmt: skip
+    posed, env = run.posed(config)
+    trainer = run.Trainer.of(posed, config.training)
+    run.rehearse(trainer, env, run.member(run.initial_state(config, trainer, posed, env), 0))
 
 
 @pytest.mark.parametrize("plugins", ["mine.py", ["absent.py"], [3], ["."]])

@@ -262,12 +262,39 @@ def test_data_files_count_by_content(tmp_path: Path) -> None:
     rows = "0.1,0.2\n0.5,0.9\n0.7,0.3\n0.4,0.6\n0.8,0.1\n"
     first = with_data(tmp_path / "first", rows)
     run.open_folder(first, tmp_path / "out")
+    (tmp_path / "out" / "metrics.jsonl").write_text("{}\n")
     same = with_data(tmp_path / "second", rows)
     assert run.open_folder(same, tmp_path / "out").sha256() == first.sha256()
     with pytest.raises(ConfigError, match=f"training.steps = {STEPS}, not 7;"):
         run.open_folder(replace(same, training=same.training.model_copy(update={"steps": 7})), tmp_path / "out")
     with pytest.raises(ConfigError, match=r"problem\.prior\.file = a file with sha256"):
         run.open_folder(with_data(tmp_path / "third", rows.replace("0.9", "0.8")), tmp_path / "out")
+
+
+def test_a_folder_in_which_nothing_has_begun_is_free(tmp_path: Path) -> None:
+    """A configuration alone is no run: another takes its place. What stands beside a result does not give way."""
+    first, second = (parse(FILE, overrides=[f"seed={seed}"]) for seed in (0, 1))
+    for config in (first, second):
+        run.open_folder(config, tmp_path / "out")
+        assert load(tmp_path / "out" / "config.yaml").sha256() == config.sha256()
+    (tmp_path / "out" / "result.json").write_text("{}")
+    with pytest.raises(ConfigError, match="seed = 1, not 0"):
+        run.open_folder(first, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("overrides", "says"), [
+    (["problem.bidders=2", "problem.items=1", "problem.prior={kind: copula, correlation: [[1, .5], [.5, 1]], marginals: {kind: uniform}}"],
+     r"auction\.yaml: training\.response\.kind = exchange: .* write training\.response\.kind=candidates\."),
+    (["problem.prior.low=-1"], r"auction\.yaml: problem\.prior reaches down to -1; a value should be at least 0"),
+    (["problem.valuation=combinatorial"], r"problem\.synergy reaches down to -1, where two items .* are worth -1 together"),
+])  # fmt: skip
+def test_what_cannot_be_trained_leaves_no_folder(tmp_path: Path, overrides: list[str], says: str) -> None:
+    """A response that does not fit, values below 0 (under which a share of the value charged is no protection from loss), and pairs
+    worth less than nothing: named by file and key before anything is written."""
+    config = parse(FILE, tmp_path, "auction.yaml", overrides)
+    with pytest.raises(ConfigError, match=says):
+        run.train(config, tmp_path / "out", pytest.fail)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
@@ -319,7 +346,7 @@ def test_what_is_not_a_number_is_never_chosen(monkeypatch: pytest.MonkeyPatch, t
     def choose(*found: dict[str, Any]) -> dict[str, Any]:
         left = list(found)
         monkeypatch.setattr(evaluation, "evaluate", lambda *_: left.pop(0))
-        return run.finish(config, problem, env, state, tmp_path, {}, lambda _: None)
+        return run.finish(config, problem, env, state, tmp_path, {}, lambda _: None)[0]
 
     result = choose(measured(math.nan, math.nan), measured(0.1, 0.5))
     assert result["member"] == 1

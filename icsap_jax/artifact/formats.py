@@ -1,15 +1,18 @@
 """A learned rule as one file that other programs read.
 
 stablehlo: the compiled rule, run by anything that speaks XLA (`jax.export.deserialize(bytes).call(reports)`). npz: its parameters.
-onnx: for ONNX runtimes, converted by jax2onnx, which the extra `export` installs, and compared with the rule before it is kept.
+onnx: for ONNX runtimes, converted by jax2onnx, which the extra `export` installs, and compared with the rule before it is kept. csv
+and json: the rule itself, where it is a list that can be read, such as a contract's payments.
 """
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,16 +20,18 @@ from icsap_jax.artifact import compiled, replay
 from icsap_jax.artifact.checks import REPLAY_TOLERANCE
 from icsap_jax.artifact.store import PARAMETERS, STABLEHLO, Loaded, load
 from icsap_jax.config import ConfigError
-from icsap_jax.files import replacing
+from icsap_jax.files import as_json, replacing
 
 
 def export(path: Path, format: str = "stablehlo", output: Path | None = None) -> Path:
     """Write the rule of a run or an artifact as `format` and return where: `output`, or RULE.FORMAT beside the artifact. Raises
     ConfigError for a format this rule has not, or whose extra is not installed."""
     artifact = load(path)
-    if format not in WRITERS:
+    choices = [name for name in WRITERS if name not in LISTS or artifact.config.problem.hook("listing")]
+    if format not in choices:
         kind = artifact.manifest["rule"]
-        raise ConfigError(f"--format {format}: a {kind} is not a table; choose one of {', '.join(WRITERS)}.")
+        why = f"a {kind} is not a list" if format in LISTS else "is not a format"
+        raise ConfigError(f"--format {format}: {why}; choose one of {', '.join(choices)}.")
     place = Path(output) if output is not None else artifact.folder.parent / f"{artifact.manifest['rule']}.{format}"
     with replacing(place) as partial:
         WRITERS[format](artifact, partial)
@@ -73,4 +78,23 @@ def _run_onnx(path: Path, inputs: dict[str, np.ndarray], names: list[str]) -> di
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
-WRITERS: dict[str, Callable[[Loaded, Path], None]] = {"stablehlo": _stablehlo, "npz": _npz, "onnx": _onnx}
+def _rows(artifact: Loaded) -> list[dict[str, Any]]:
+    """The rule as its domain lists it."""
+    listing = artifact.config.problem.hook("listing")
+    return listing(artifact.problem, artifact.env, artifact.config.problem, artifact.config.rule, artifact.rule)
+
+
+def _csv(artifact: Loaded, path: Path) -> None:
+    rows = _rows(artifact)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _json(artifact: Loaded, path: Path) -> None:
+    path.write_text(as_json(_rows(artifact)), encoding="utf-8")
+
+
+LISTS = ("csv", "json")
+WRITERS: dict[str, Callable[[Loaded, Path], None]] = {"stablehlo": _stablehlo, "npz": _npz, "onnx": _onnx, "csv": _csv, "json": _json}

@@ -18,11 +18,12 @@ from icsap_jax.bilevel.types import Rule, Tree
 from icsap_jax.config import Config, ConfigError
 from icsap_jax.trees import named
 
+EXACT = {"float32": "float64"}  # what a parameter may also be, where it was not trained but computed
+
 
 def write(path: Path, rule: Rule) -> None:
-    """The parameters at `path`; floating numbers as float32, which is what they were trained in."""
-    plain = {name: np.asarray(leaf) for name, leaf in named(rule.params).items()}
-    np.savez(path, **{name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in plain.items()})
+    """The parameters at `path`, as they are: float32, which they were trained in, or float64 where they were computed exactly."""
+    np.savez(path, **{name: np.asarray(leaf) for name, leaf in named(rule.params).items()})
 
 
 def read(path: Path, config: Config, problem: Any, env: Tree) -> Rule:
@@ -40,10 +41,10 @@ def read(path: Path, config: Config, problem: Any, env: Tree) -> Rule:
         if name not in wanted:
             raise ConfigError(f"{path}: the parameter {name} is not one of the rule's in config.yaml: {', '.join(wanted)}.")
         have, want = (found[name].shape, str(found[name].dtype)), (wanted[name].shape, str(wanted[name].dtype))
-        if have != want:
+        if have != want and have != (want[0], EXACT.get(want[1])):
             raise ConfigError(f"{path}: the parameter {name} is {have[1]} {list(have[0])}; the rule in config.yaml has {want[1]} "
                               f"{list(want[0])} there.")
-    leaves = [jnp.asarray(found[name]) for name in wanted]
+    leaves = [found[name] if str(found[name].dtype) in EXACT.values() else jnp.asarray(found[name]) for name in wanted]
     return Rule(params=jax.tree.unflatten(jax.tree.structure(blank.params), leaves), graph=blank.graph)
 
 

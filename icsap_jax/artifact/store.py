@@ -82,6 +82,8 @@ def locate(path: Path) -> Path:
     for folder in (path, path / "artifact"):
         if (folder / MANIFEST).is_file():
             return folder
+    if (path / "config.yaml").is_file() and (path / "metrics.jsonl").is_file():
+        raise ConfigError(f"{path}: this run is not finished; run the same train command to resume it.")
     raise ConfigError(f"{path}: neither an artifact (a folder with {MANIFEST}) nor a run folder that holds one; train first.")
 
 

@@ -100,17 +100,27 @@ def _header(first: Row | None, columns: Sequence[str], source: Path) -> tuple[li
     if first is None:
         raise ConfigError(f"{source}: is empty; its first row should name the columns: {_list(columns)}.")
     names = [name.strip() for name in first[1]]
+    where = f"{source}, row {first[0]}"
+    if len(names) == 1 and len(columns) > 1 and (separator := _separator(names[0])):
+        raise ConfigError(f"{where}: the cells are separated by {separator}; separate them by commas.")
+    if all(np.isfinite(_number(name)) for name in names):
+        raise ConfigError(f"{where}: holds numbers only; the first row should name the columns: {_list(columns)}.")
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise ConfigError(f"{source}, row {first[0]}: the column {name} is there twice.")
+            raise ConfigError(f"{where}: the column {name} is there twice.")
         if name not in columns and name.lower() not in LABELS:
             near = difflib.get_close_matches(name, columns, n=1, cutoff=0.4)
-            offer = f"did you mean {near[0]}? " if near else ""
-            raise ConfigError(f"{source}, row {first[0]}: '{name}' is not a column here; {offer}The columns are {_list(columns)}, and id.")
+            offer = f"did you mean {near[0]}? The" if near else "the"
+            raise ConfigError(f"{where}: '{name}' is not a column here; {offer} columns are {_list(columns)}, and id.")
     missing = [name for name in columns if name not in names]
     if missing:
-        raise ConfigError(f"{source}, row {first[0]}: the column {missing[0]} is missing; this rule needs {_list(columns)}.")
+        raise ConfigError(f"{where}: the column {missing[0]} is missing; this rule needs {_list(columns)}.")
     return names, [place for place, name in enumerate(names) if name not in columns], [names.index(name) for name in columns]
+
+
+def _separator(row: str) -> str | None:
+    """What separates the cells of a row without commas, in words."""
+    return next((name for sign, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")) if sign in row), None)
 
 
 def _numbers(batch: list[Row], header: list[str], places: list[int], columns: Sequence[str], source: Path) -> np.ndarray:

@@ -46,6 +46,25 @@ def read_valuations(path: Path | str, agents: int, items: int) -> np.ndarray:
     return table
 
 
+def columns(path: Path | str) -> int | None:
+    """How many columns a file of valuations has, from the head of it; None where it cannot be read, which `read_valuations` explains."""
+    path = Path(path)
+    try:
+        match path.suffix.lower():
+            case ".csv":
+                with path.open(newline="", encoding="utf-8-sig") as file:
+                    return next((len(row) for row in csv.reader(file) if any(cell.strip() for cell in row)), None)
+            case ".parquet":
+                import pyarrow.parquet
+
+                return len(pyarrow.parquet.read_schema(path).names)
+            case ".npy":
+                return int(np.prod(np.load(path, mmap_mode="r", allow_pickle=False).shape[1:]))
+    except (OSError, ValueError, EOFError, ImportError, csv.Error):  # pyarrow's own errors are ValueErrors or OSErrors
+        return None
+    return None
+
+
 def held_rows(rows: int, share: float) -> int | None:
     """How many of the rows the share held out is; None where that leaves no row to train on or none to evaluate on."""
     held = round(rows * share)

@@ -34,8 +34,7 @@ def draw(problem: Any, env: Any, rule: Any, model: Any, folder: Path) -> list[Pa
         draw_maps(problem, env, rule, "The learned auction, type by type", menu, output)
     else:
         output = folder / "allocation_slice.png"
-        others = "the other bidder" if low.shape[0] == 2 else "the other bidders"
-        held = [text for text, there in ((others, low.shape[0] > 1), ("its other values", low.shape[1] > 2)) if there]
+        held = [text for text, there in ((others(problem), low.shape[0] > 1), ("its other values", low.shape[1] > 2)) if there]
         draw_maps(problem, env, rule, f"The learned auction, a slice: bidder 1, with {' and '.join(held)} at the mean", None, output)
     return [output]
 
@@ -73,7 +72,7 @@ def draw_curves(problem: Any, env: Any, rule: Any, output: Path) -> None:
     values = np.linspace(low, high, SIDE)
     allocation, payment = decisions(problem, env, rule, values[:, None])
     with page(output, 8.0, 3.8, columns=2) as (figure, axes):
-        held = ", a slice: bidder 1, with the other bidders at the mean" if problem.agents > 1 else ", type by type"
+        held = f", a slice: bidder 1, with {others(problem)} at the mean" if problem.agents > 1 else ", type by type"
         figure.suptitle(f"The learned auction{held}", x=0.012, ha="left")
         for axis, what, heights in zip(axes[0], ("probability of the item", "payment"), (allocation[:, 0], payment), strict=True):
             axis.plot(values, heights, color=COLOURS[0])
@@ -82,6 +81,11 @@ def draw_curves(problem: Any, env: Any, rule: Any, output: Path) -> None:
             axis.set_xlim(low, high)
             axis.grid(axis="y")
         axes[0, 0].set_ylim(-0.02, 1.02)
+
+
+def others(problem: Any) -> str:
+    """Whose values stand still, in words."""
+    return "the other bidder" if problem.agents == 2 else "the other bidders"
 
 
 def support(problem: Any, env: Any) -> tuple[np.ndarray, np.ndarray]:

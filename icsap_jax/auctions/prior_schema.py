@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from icsap_jax.auctions.data import held_rows, read_valuations
+from icsap_jax.auctions.data import columns, held_rows, read_valuations
 from icsap_jax.config import ConfigError, Numbers, OneOf, OneOrEach, PriorModel, fault
 from icsap_jax.config.models import under
 
@@ -210,6 +210,11 @@ class Copula(PriorModel):
         with under("correlation"):
             self._check_correlation(agents, items)
 
+    def ties_agents(self, agents: int, items: int, folder: Path) -> bool:
+        """Where the matrix correlates values of different bidders."""
+        matrix, other = self.correlation.values, np.kron(1 - np.eye(agents), np.ones((items, items))) > 0
+        return matrix.shape == other.shape and bool(matrix[other].any())
+
     def _check_correlation(self, agents: int, items: int) -> None:
         matrix, size = self.correlation.values, agents * items
         if matrix.ndim == 0:
@@ -251,3 +256,7 @@ class Empirical(PriorModel):
             raise fault((["file"], f"cannot be used: {str(error).rstrip('.')}", self.file)) from None
         if held_rows(rows, self.holdout) is None:
             raise fault((["holdout"], f"leaves no row to train on or none to evaluate on, out of {rows}", self.holdout))
+
+    def ties_agents(self, agents: int, items: int, folder: Path) -> bool:
+        """Where the rows are whole profiles."""
+        return agents > 1 and columns(folder / self.file) == agents * items

@@ -12,10 +12,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import register_dataclass
 
 from icsap_jax import objectives
 from icsap_jax.bilevel.types import Array, Box, Draw, Outcome, Rule, Tree
+from icsap_jax.config import Config, ConfigError
 
 
 @register_dataclass
@@ -89,9 +91,30 @@ class Auction:
             return types
         return jnp.concatenate([types[..., :2], types.sum(-1, keepdims=True)], -1)
 
+    def infeasibility(self, env: AuctionEnv, decision: Decision) -> Array:
+        """By how much an allocation is more than there is, [], the largest of all profiles: any item given more than once, a negative
+        share, a bidder with more than one thing it wants only one of."""
+        given = decision.allocation
+        excess = [(-given).max(), self._sold(given).max() - 1.0]
+        if self.valuation != "additive":
+            excess.append(given.sum(-1).max() - 1.0)
+        return jnp.maximum(jnp.stack(excess).max(), 0.0)
+
+    def _sold(self, given: Array) -> Array:
+        """The probability with which each item is given to anybody, […, items]: an item also goes with a bundle it is in."""
+        if self.valuation != "combinatorial":
+            return given.sum(-2)
+        return given[..., :2].sum(-2) + given[..., 2:].sum(-2)
+
     def decide(self, env: AuctionEnv, rule: Rule, seen: Tree, action: Array) -> Decision:
-        """Allocation and payments on reports […, N, T]."""
-        return rule(action)
+        """Allocation and payments on reports […, N, T]. Raises ConfigError where the rule gives them in other shapes."""
+        decision = rule(action)
+        for name, wanted in (("allocation", (*action.shape[:-1], self.goods)), ("payment", action.shape[:-1])):
+            found = getattr(getattr(decision, name, None), "shape", None)
+            if found != wanted:
+                gives = "is no array" if found is None else f"has shape {list(found)}"
+                raise ConfigError(f"rule: on reports of shape {list(action.shape)} its {name} {gives}; it should have {list(wanted)}.")
+        return decision
 
     def utility(self, env: AuctionEnv, draw: Draw, decision: Decision, action: Array) -> Array:
         """Value received at the true types less the payment, […, I, N]. One einsum: when K reports are judged by B types of a
@@ -110,6 +133,22 @@ class Auction:
         by_name = objectives.evaluate(self.objective, account)
         value = sum(env.weights[k] * by_name[name] for k, name in enumerate(self.objective))
         return Outcome(value=value, objectives=by_name, constraints={})
+
+
+def check(problem: Auction, env: AuctionEnv, config: Config) -> None:
+    """Raise ConfigError where something for sale may be worth less than nothing: rules charge a share of the value of what they give,
+    which protects from loss only where that is ≥ 0."""
+    low, _ = (np.asarray(bound, np.float64) for bound in env.prior.support())
+    if low.min() < 0:
+        raise ConfigError(f"{config.source}: problem.prior reaches down to {low.min():g}; a value should be at least 0, as nobody has to "
+                          "take an item: shift the prior, or cut it off at 0.")
+    if env.synergy is None:
+        return
+    synergy, apart = np.asarray(env.synergy.support()[0], np.float64)[:, 0], low.sum(-1)
+    bidder = int((synergy + apart).argmin())
+    if synergy[bidder] + apart[bidder] < 0:
+        raise ConfigError(f"{config.source}: problem.synergy reaches down to {synergy[bidder]:g}, where two items that are worth "
+                          f"{apart[bidder]:g} one by one are worth {synergy[bidder] + apart[bidder]:g} together; it should be 0 at least.")
 
 
 def build(model: Any, folder: Any) -> tuple[Auction, AuctionEnv]:

@@ -6,13 +6,15 @@ Each model names its builder; nothing here imports jax.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from icsap_jax.auctions.prior_schema import Uniform
-from icsap_jax.config import Objective, OneOf, PriorModel, Problem, RuleModel, fault, register_objective
+from icsap_jax.config import Objective, OneOf, PriorModel, Problem, RuleModel, fault, kinds, register_objective
 from icsap_jax.config.models import folder_of, under
 from icsap_jax.config.reading import merge
 
@@ -29,6 +31,7 @@ class Auction(Problem):
 
     kind: Literal["auction"] = "auction"
     builder: ClassVar[Any] = "icsap_jax.auctions.problem:build"
+    check: ClassVar[Any] = "icsap_jax.auctions.problem:check"
     optimum: ClassVar[Any] = "icsap_jax.auctions.optimum:optimum"
     control: ClassVar[Any] = "icsap_jax.auctions.optimum:control"
     baselines: ClassVar[Any] = "icsap_jax.auctions.baselines:baselines"
@@ -54,6 +57,9 @@ class Auction(Problem):
             "lagrangian": {"kind": "annealed", "multiplier_end": 50.0},
         }
     }
+    tied_bidders: ClassVar[dict[str, Any]] = {
+        "training": {"batch": 128, "response": {"kind": "candidates", "count": 16, "steps": 5}},
+    }
     examples: ClassVar[list[dict[str, Any]]] = [
         {"kind": "auction", "bidders": 1, "items": 2, "prior": {"kind": "uniform", "low": 0, "high": 1}},
         {"kind": "auction", "bidders": 2, "items": 2, "valuation": "unit_demand", "prior": {"kind": "uniform", "low": 2, "high": 3}},
@@ -63,9 +69,11 @@ class Auction(Problem):
     @classmethod
     def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
         """With more than three items, reports drawn at random come nowhere near the best misreport: there they are refined, and the
-        price of the gap ends lower. With few items refining gains nothing, and its unfinished climbs bias the gradient."""
+        price of the gap ends lower. With few items refining gains nothing, and its unfinished climbs bias the gradient. Where bidders'
+        values depend on each other, no bidder's can be redrawn alone for an exchange of reports."""
         items = problem.get("items")
-        return merge(cls.defaults, cls.many_items) if isinstance(items, int) and items > 3 else cls.defaults
+        found = merge(cls.defaults, cls.many_items) if isinstance(items, int) and items > 3 else cls.defaults
+        return merge(found, cls.tied_bidders) if _ties_bidders(problem) else found
 
     bidders: int = Field(ge=1, description="N, how many bid")
     items: int = Field(ge=1, description="M, how many are for sale, one of each")
@@ -111,6 +119,17 @@ class Auction(Problem):
         parameters = 2 * sum(a * b for a, b in pairwise(layers))
         pool = (getattr(response, "pool", None) or 0) * training.batch * inputs
         return 4 * (4 * menu + 3 * rows * (inputs + outputs + 2 * sum(hidden)) + 4 * parameters * training.members + pool)
+
+
+def _ties_bidders(problem: Mapping[str, Any]) -> bool:
+    """Whether a prior or a synergy, not yet checked, ties bidders to each other; False where it is wrong, which is said later."""
+    bidders, tied = problem.get("bidders"), False
+    for prior, items in ((problem.get("prior"), problem.get("items")), (problem.get("synergy"), 1)):
+        if isinstance(prior, Mapping) and isinstance(bidders, int) and isinstance(items, int) and min(bidders, items) > 0:
+            chosen = kinds(PriorModel).get(str(prior.get("kind")))
+            with suppress(ValidationError):
+                tied |= chosen is not None and chosen.model_validate(dict(prior)).ties_agents(bidders, items, Path())
+    return tied
 
 
 Width = Annotated[int, Field(ge=1)]

@@ -61,7 +61,7 @@ class Table:
     def _outside(self, bids: np.ndarray, bidder: int, place: int) -> str:
         """Why a bid is refused."""
         low, high = float(self.low[bidder, place]), float(self.high[bidder, place])
-        never = "the rule was never trained or certified outside"
+        never = "the rule was never trained or measured outside"
         if self.problem.valuation == "combinatorial" and place == 2:
             alone = float(bids[:2].sum())
             pair = f"[{_short(alone + low)}, {_short(alone + high)}]"

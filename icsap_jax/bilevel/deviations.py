@@ -15,8 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import register_dataclass
 
-from icsap_jax.bilevel.gap import gap_and_decision
+from icsap_jax.bilevel.gap import gap_and_decision, own, unilateral
+from icsap_jax.bilevel.replies import HardReply, hard_reply
 from icsap_jax.bilevel.responses import beside, deviated_utility, pure_actions, refine
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
 
@@ -79,13 +81,18 @@ def candidates(search: Search, box: Box, truth: Array) -> Array:
 
 
 @partial(jax.jit, static_argnames=("problem", "search"))
-def find(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw) -> Array:
-    """The best deviations found [P, I, N, T]: the best grid point, the best of each region once refined, and those carried to the end."""
-    truth, box = problem.recommended(env, draw), problem.space(env, draw)
+def find(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw, action: Array | None = None) -> Array:
+    """The best deviations found [P, I, N, T]: the best grid point, the best of each region once refined, and those carried to the end.
+    They are from what is recommended; where nothing is, from the `action` [I, N, T] the agents are said to take."""
+    truth, box = problem.recommended(env, draw) if action is None else action, problem.space(env, draw)
     grid = candidates(search, box, truth)
+    # Nobody was asked before a decision under which agents choose for themselves: it stands, whatever they do.
+    standing = None if action is None else problem.decide(env, rule, draw.seen, None)
 
     def utility(deviations):
-        return deviated_utility(problem, env, rule, draw, truth, deviations)
+        if action is None:
+            return deviated_utility(problem, env, rule, draw, truth, deviations)
+        return _chosen_utility(problem, env, draw, standing, truth, deviations)
 
     scored = jnp.broadcast_to(utility(grid), (grid.shape[0], *truth.shape[:-1]))  # [K, I, N]
     regions = min(search.starts, grid.shape[0])
@@ -111,33 +118,61 @@ def _take(points: Array, place: Array, shape: tuple[int, ...]) -> Array:
     return jnp.take_along_axis(jnp.broadcast_to(points, (points.shape[0], *shape)), place[..., None], axis=0)
 
 
+def _chosen_utility(problem: Problem, env: Tree, draw: Draw, decision: Tree, action: Array, deviations: Array) -> Array:
+    """What each agent gets [K, I, N] under a decision that stands when it alone plays its deviation."""
+    return own(problem.utility(env, draw, decision, unilateral(action, deviations)))
+
+
 @partial(jax.jit, static_argnames=("problem",))
-def judge(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Array) -> Array:
-    """The gap [I, N] over given deviations, in the precision of what it is given."""
-    action = problem.recommended(env, draw)
-    return gap_and_decision(problem, env, rule, draw, action, deviations)[0]
+def judge(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Array, action: Array | None = None) -> Array:
+    """The gap [I, N] over given deviations, from what is recommended or from a given `action`, in the precision of what it is given."""
+    if action is None:
+        return gap_and_decision(problem, env, rule, draw, problem.recommended(env, draw), deviations)[0]
+    tried = jnp.concatenate([jnp.broadcast_to(deviations, (deviations.shape[0], *action.shape)), action[None]])
+    utility = _chosen_utility(problem, env, draw, problem.decide(env, rule, draw.seen, None), action, tried)
+    return jax.nn.relu(utility[:-1].max(0) - utility[-1])
 
 
-def box_gap(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw) -> np.ndarray:
-    """The gap [B, N] of every profile of a float64 draw, tile by tile. `env` and `rule` are float64; call under enable_x64."""
+def box_gap(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw, action: Array | None = None) -> np.ndarray:
+    """The gap [B, N] of every profile of a float64 draw, tile by tile; of a given `action` [B, N, T] where nothing is recommended.
+    `env` and `rule` are float64; call under enable_x64."""
     found = []
     count = draw.weight.shape[0]
     env32, rule32 = single(env), single(rule)
+    size = TILE if action is None else min(TILE, count)  # reports are searched in tiles of one shape; choices are often one alone
     for start in range(0, count, TILE):
-        tile = jax.tree.map(lambda leaf, at=start: leaf[np.minimum(np.arange(at, at + TILE), count - 1)], draw)
+        places = np.minimum(np.arange(start, start + size), count - 1)
+        tile, taken = jax.tree.map(lambda leaf, at=places: leaf[at], (draw, action))
         with jax.enable_x64(False):
-            deviations = find(problem, search, env32, rule32, single(tile))
-        found.append(np.asarray(judge(problem, env, rule, tile, deviations.astype(jnp.float64))))
+            deviations = find(problem, search, env32, rule32, *single((tile, taken)))
+        found.append(np.asarray(judge(problem, env, rule, tile, deviations.astype(jnp.float64), taken)))
     return np.concatenate(found)[:count]
 
 
+@register_dataclass
+@dataclass(frozen=True)
+class Reaction:
+    """What finite agents do about a rule, exactly: the `decision`; the hard `reply` of a lone agent, ties both ways; the `gap`
+    [I, N], what is lost by doing as recommended, or where nothing is recommended by the reply; and the `weight` [I, N|1] of each
+    information set."""
+
+    decision: Tree
+    reply: HardReply
+    gap: Array
+    weight: Array
+
+
 @partial(jax.jit, static_argnames=("problem",))
-def finite_gap(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> tuple[Array, Array]:
-    """The exact gap [I, N] of a finite problem, no margin asked, and the weight [I, N|1] of each information set."""
+def reaction(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> Reaction:
+    """Of a problem with finitely many actions and one agent; no margin is asked."""
     action = problem.recommended(env, draw)
-    deviations = pure_actions(problem, env, draw).astype(draw.weight.dtype)
-    gap, decision = gap_and_decision(replace(problem, margin=0.0), env, rule, draw, action, deviations)
-    return gap, problem.weight(env, draw, decision)
+    if action is None:
+        decision = problem.decide(env, rule, draw.seen, None)
+    else:
+        deviations = pure_actions(problem, env, draw).astype(draw.weight.dtype)
+        gap, decision = gap_and_decision(replace(problem, margin=0.0), env, rule, draw, action, deviations)
+    reply = hard_reply(problem, env, draw, decision)
+    return Reaction(decision, reply, reply.loss if action is None else gap, problem.weight(env, draw, decision))
 
 
 def single(tree: Tree) -> Tree:

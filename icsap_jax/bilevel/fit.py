@@ -4,6 +4,9 @@
 gaps. A member whose loss or gradient stops being finite keeps its last good state and the number of its first bad step, while
 the others go on. Member s draws from fold_in(seed, s), whatever else trains beside it. Where there is an accelerator members
 are vmapped; on a CPU that gains nothing (measured) and they are mapped one after the other.
+
+Where F has many local optima a member's rule may have several *starts*: rules side by side on an axis of their own, each of which
+climbs for itself (Adam moves every number for itself too). The best of them is told, and kept when training is over.
 """
 
 from __future__ import annotations
@@ -49,19 +52,23 @@ class Trainer:
     steps: int
     batch: int
     decay: str
+    starts: bool = False  # whether a member's rule has leaves [starts, …]
 
     @classmethod
-    def of(cls, problem: Problem, training: Any) -> Trainer:
+    def of(cls, problem: Problem, training: Any, starts: bool = False) -> Trainer:
         """From the `training:` section of a problem file."""
         return cls(
             problem=problem, response=training.response.build(), lagrangian=training.lagrangian.build(),
-            steps=training.steps, batch=training.batch, decay=training.decay,
+            steps=training.steps, batch=training.batch, decay=training.decay, starts=starts,
         )  # fmt: skip
 
     def init(self, env: Tree, rule: Rule, key: Array, training: Any) -> TrainState:
         """The state before the first step of one member."""
         response_numbers = {**numbers(training.response), "pool_key": jax.random.fold_in(key, 1)}
         memory = self.response.init(self.problem, env, response_numbers, jax.random.fold_in(key, 2), self.batch)
+        if self.starts:
+            count = jax.tree.leaves(rule)[0].shape[0]
+            memory = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, 0), memory)
         outer = numbers(training)
         return TrainState(
             rule=rule, moments=optax.scale_by_adam().init(rule.params),
@@ -77,11 +84,20 @@ class Trainer:
         return rate * 0.5 * (1 + jnp.cos(jnp.pi * fraction)) if self.decay == "cosine" else rate
 
     def loss(self, rule: Rule, env: Tree, state: TrainState, key: Array) -> tuple[Array, Any]:
-        """−F + the price of the gaps, and the play it came from."""
-        play = self.response.play(
-            self.problem, env, rule, state.memory, key, state.step, self.batch, state.numbers["response"]
-        )  # fmt: skip
-        return self.lagrangian.cost(state.prices, play.gap) - play.value, play
+        """−F + the price of the gaps, and the play it came from: summed over starts, and the play of the best."""
+        numbers = {**state.numbers["response"], "fraction": state.step / max(self.steps, 1)}
+
+        def judged(rule: Rule, memory: Tree, place: Array) -> tuple[Array, Any]:
+            given = {**numbers, "place": place}
+            play = self.response.play(self.problem, env, rule, memory, key, state.step, self.batch, given)
+            return self.lagrangian.cost(state.prices, play.gap) - play.value, play
+
+        if not self.starts:
+            return judged(rule, state.memory, jnp.zeros(()))
+        count = jax.tree.leaves(rule)[0].shape[0]
+        losses, plays = jax.vmap(judged)(rule, state.memory, jnp.linspace(0.0, 1.0, count))
+        best = jnp.argmin(losses)
+        return losses.sum(), replace(jax.tree.map(lambda leaf: leaf[best], plays), memory=plays.memory)
 
     def step(self, env: Tree, state: TrainState) -> tuple[TrainState, dict[str, Array]]:
         """One gradient step of one member, and its metrics: each a number, the gap [N]."""

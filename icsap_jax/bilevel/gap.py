@@ -33,6 +33,9 @@ def own(values: Array) -> Array:
 def decide_together(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, moved: Array) -> tuple[Tree, Tree]:
     """The decisions on `action` [I, N, …] and on `moved` [N′, K, I|1, N, …]. Where a problem is row-wise (a decision on one
     information set never looks at another) both go through the rule as rows of one matrix, which is markedly faster."""
+    if getattr(problem, "committed", False):
+        decision = problem.decide(env, rule, draw.seen, action)
+        return decision, decision
     if not problem.rowwise or draw.seen is not None:
         return problem.decide(env, rule, draw.seen, action), problem.decide(env, rule, draw.seen, moved)
     tail = action.shape[-2:]
@@ -59,7 +62,9 @@ def gains(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, de
 def gap_and_decision(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, deviations: Array) -> tuple[Array, Tree]:
     """The gap [I, N] over the deviations [K, I|1, N, …] tried, and the decision on the recommended action."""
     gain, decision = gains(problem, env, rule, draw, action, jax.lax.stop_gradient(deviations))
-    return jax.nn.relu(gain.max(0)), decision
+    # Not gain.max(0): its slope divides by how many gains equal the largest, and recomputed in the backward pass none may.
+    best = jnp.take_along_axis(gain, jnp.argmax(gain, 0)[None], axis=0)[0]
+    return jax.nn.relu(best), decision
 
 
 def mean_gap(problem: Problem, env: Tree, draw: Draw, decision: Tree, gap: Array) -> Array:

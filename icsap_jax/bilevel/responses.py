@@ -83,7 +83,15 @@ def uniform_in(box: Box, key: Array, shape: tuple[int, ...], dtype: Any) -> Arra
 def require(kind: type, problem: Problem, env: Tree, name: str, instead: str) -> None:
     """Refuse a response made for another kind of action space."""
     if not isinstance(problem.space(env, problem.draw(env, jax.random.key(0), 1)), kind):
-        raise ConfigError(f"training.response.kind = {name}: does not fit this problem's actions; use {instead}.")
+        raise ConfigError(f"training.response.kind = {name}: does not fit this problem's actions; write training.response.kind={instead}.")
+
+
+def require_recommended(kind: type, problem: Problem, env: Tree, name: str, instead: str) -> None:
+    """Refuse, besides, a search for deviations where there is nothing to deviate from."""
+    require(kind, problem, env, name, instead)
+    if problem.recommended(env, problem.draw(env, jax.random.key(0), 1)) is None:
+        raise ConfigError(f"training.response.kind = {name}: searches for deviations from what is recommended, and here agents simply do "
+                          f"what is best for them; write training.response.kind={'logit' if kind is Finite else 'stationary'}.")
 
 
 def _judge(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Array, memory: Tree) -> Play:
@@ -91,10 +99,11 @@ def _judge(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Arra
     action = problem.recommended(env, draw)
     gap, decision = gap_and_decision(problem, env, rule, draw, action, deviations)
     outcome = problem.score(env, draw, decision, action)
-    return _play(draw.weight, outcome, mean_gap(problem, env, draw, decision, gap), memory)
+    return play_of(draw.weight, outcome, mean_gap(problem, env, draw, decision, gap), memory)
 
 
-def _play(weight: Array, outcome: Outcome, gap: Array, memory: Tree) -> Play:
+def play_of(weight: Array, outcome: Outcome, gap: Array, memory: Tree) -> Play:
+    """A play from what resulted on each profile, weighted, and the gap [N]."""
     parts = {name: expectation(weight, values) for name, values in outcome.objectives.items()}
     return Play(value=expectation(weight, outcome.value), gap=gap, parts=parts, memory=memory)
 
@@ -109,7 +118,7 @@ class Ascent:
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
         """Random misreports [pool, B, N, T], or nothing."""
-        require(Box, problem, env, "ascent", "enumerate")
+        require_recommended(Box, problem, env, "ascent", "enumerate")
         if self.pool is None:
             return ()
         draw_key, start_key = jax.random.split(key)
@@ -146,7 +155,7 @@ class Candidates:
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
         """Nothing is remembered."""
-        require(Box, problem, env, "candidates", "enumerate")
+        require_recommended(Box, problem, env, "candidates", "enumerate")
         return ()
 
     def play(self, problem, env, rule, memory, key, step, batch, numbers) -> Play:
@@ -192,14 +201,18 @@ class Exchange:
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
         """Nothing is remembered. Raises ConfigError where agents' types depend on each other."""
-        require(Box, problem, env, "exchange", "enumerate")
+        require_recommended(Box, problem, env, "exchange", "enumerate")
         if problem.agents > 1 and not problem.independent(env):
             raise ConfigError(
                 "training.response.kind = exchange: redraws one agent's type alone, and this prior's agents depend on each other; "
-                "use candidates."
+                "write training.response.kind=candidates."
             )
         if problem.draw(env, key, 1).seen is not None:
-            raise ConfigError("training.response.kind = exchange: knows no states that the designer sees; use candidates.")
+            raise ConfigError("training.response.kind = exchange: knows no states that the designer sees; "
+                              "write training.response.kind=candidates.")
+        if getattr(problem, "enumerated", False):
+            raise ConfigError("training.response.kind = exchange: draws types anew, and here every type is weighed; "
+                              "write training.response.kind=candidates.")
         return ()
 
     def play(self, problem, env, rule, memory, key, step, batch, numbers) -> Play:
@@ -228,7 +241,7 @@ class Exchange:
         played = jax.tree.map(lambda leaf: leaf[:, :reports], (rows, decision))
         profiles = Draw(weight=jnp.full((agents, reports, groups), 1.0 / (agents * reports * groups)), types=played[0])
         outcome = problem.score(env, profiles, played[1], played[0])
-        return _play(profiles.weight, outcome, gap, memory)
+        return play_of(profiles.weight, outcome, gap, memory)
 
     def _refined(self, problem, env, rule, draw, tried, menu, numbers) -> Array:
         """Utility [R, G, N] of each type's best report of its group after gradient steps."""
@@ -250,7 +263,7 @@ class Enumerate:
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
         """Nothing is remembered."""
-        require(Finite, problem, env, "enumerate", "exchange, candidates or ascent")
+        require_recommended(Finite, problem, env, "enumerate", "exchange, candidates or ascent")
         return ()
 
     def play(self, problem, env, rule, memory, key, step, batch, numbers) -> Play:

@@ -53,6 +53,28 @@ class Enumerate(Response):
     builder: ClassVar[str] = "icsap_jax.bilevel.responses:enumerate_actions"
 
 
+class Logit(Response):
+    """Agents whose reaction the objective depends on: softmax(utility / temperature) over finitely many actions, the temperature
+    falling geometrically over training. What is reported is the exact best response."""
+
+    kind: Literal["logit"] = "logit"
+    builder: ClassVar[str] = "icsap_jax.bilevel.replies:logit"
+    temperature: float = Field(1.0, gt=0, description="at the start, in the agent's payoffs, or in the problem's own unit of them")
+    temperature_end: float = Field(0.01, gt=0, description="at the end")
+    share: float = Field(0.8, gt=0, le=1, description="of training over which it falls")
+    spread: float = Field(1.0, gt=0, le=1, description="the first temperature of a rule's last start, as a share of its first start's")
+
+
+class Stationary(Response):
+    """Agents whose reaction the objective depends on and who choose a number: it solves their first-order condition, by Newton's
+    method, and is differentiated by the implicit function theorem. What is reported is checked by the strong search."""
+
+    kind: Literal["stationary"] = "stationary"
+    builder: ClassVar[str] = "icsap_jax.bilevel.stationary:stationary"
+    newton_steps: int = Field(40, ge=1, description="at most")
+    closed_form: bool = Field(False, description="use the problem's own formula for what the agent does, where it has one")
+
+
 class Lagrangian(Kind):
     """How incentive gaps are priced in the training loss."""
 

@@ -85,12 +85,20 @@ class Rule:
 class Problem(Protocol):
     """What a domain supplies. Static and hashable; every number that may vary lives in `env`.
 
+    Where nobody recommends anything, `recommended` gives None: agents do what is best for themselves, and F depends on it.
+
     Where a leading axis is written "…", the function must accept any number of extra leading axes on actions and decisions and
     broadcast over them; that is how K deviations are judged in one call.
 
-    Some have more to offer: `independent(env)`, whether one agent's types may be redrawn alone (the exchange response asks);
-    `held_out(env)`, the numbers to evaluate with, where data were kept aside; `hard_value(env, decision, ties)`, the designer's
-    value at the exact best response of finite actions; `export_inputs(env)`, example inputs of the compiled rule.
+    Some have more to offer, and what asks for it says so:
+    `independent(env)`: whether one agent's types may be redrawn alone; `held_out(env)`: the numbers to evaluate with, where data were
+    kept aside; `judged_on(seed, count)`: the problem told which draws it will be judged on, so that its exact answers are on the same;
+    `reservation(env, draw)` [I, N]: what agents get elsewhere; `infeasibility(env, decision)` []: by how much more is given than there
+    is; `scale(env)` []: the size of payoffs, in which temperatures and ties are measured; `payoffs(env, draw, decision)` [I, N, A]: the
+    utility of each pure action of a lone agent, where that is sooner had than by trying them; `start(env, draw)` [I, N, T]: where to
+    look for a stationary reply from; `export_inputs(env)`: example inputs of the compiled rule; and as constants `sampled`: finite
+    actions meet sampled profiles; `enumerated`: reports meet every profile with its weight; `committed`: the decision is made before
+    anyone acts, so that `decide` ignores the action and is asked once.
     """
 
     agents: int
@@ -104,11 +112,11 @@ class Problem(Protocol):
     def space(self, env: Tree, draw: Draw) -> Box | Finite:
         """The actions open to each agent."""
 
-    def recommended(self, env: Tree, draw: Draw) -> Array:
-        """The action [I, N, …] the designer wants: the truth, obedience."""
+    def recommended(self, env: Tree, draw: Draw) -> Array | None:
+        """The action [I, N, …] the designer wants: the truth, obedience. None: whatever is best for the agents."""
 
-    def decide(self, env: Tree, rule: Rule, seen: Tree, action: Array) -> Tree:
-        """The decision the rule takes on `action` […, I, N, …]; it never sees types."""
+    def decide(self, env: Tree, rule: Rule, seen: Tree, action: Array | None) -> Tree:
+        """The decision the rule takes on `action` […, I, N, …], None where it is made before anyone acts; it never sees types."""
 
     def utility(self, env: Tree, draw: Draw, decision: Tree, action: Array) -> Array:
         """Utilities […, I, N] at the *true* types, conditional on the information set."""

@@ -46,11 +46,17 @@ class Config:
         parts = {name: getattr(self, name).model_dump(mode="json") for name in ("problem", "rule", "training", "evaluation")}
         return {**parts, "sweep": self.sweep, "seed": self.seed, "plugins": list(self.plugins)}
 
+    def by_content(self) -> dict[str, Any]:
+        """`resolved`, with each data file and plugin told by its content, wherever it lies."""
+
+        def told(name: str) -> str:
+            return f"a file with sha256 {self._content(name)}"
+
+        return {**map_files(self.resolved(), told), "plugins": [told(path) for path in self.plugins]}
+
     def sha256(self) -> str:
-        """A hash of what the file means: data files and plugins count by content, wherever they lie."""
-        plain = map_files(self.resolved(), self._content)
-        plain["plugins"] = [self._content(path) for path in self.plugins]
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+        """A hash of what the file means: data files and plugins count by content."""
+        return hashlib.sha256(json.dumps(self.by_content(), sort_keys=True).encode()).hexdigest()
 
     def gather(self, folder: Path) -> Config:
         """The same Config standing on its own in `folder`: data files and plugins are copied into folder/data/."""
@@ -84,6 +90,8 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Config:
 def parse(data: Any, folder: Path | str = ".", source: str = "problem", overrides: Sequence[str] = ()) -> Config:
     """A Config from plain data; relative files are looked up in `folder`, errors call the data `source`."""
     folder = Path(folder)
+    if data is None:
+        raise ConfigError(f"{source}: is empty; it needs a 'problem'.")
     if not isinstance(data, Mapping):
         raise ConfigError(f"{source}: should be a mapping with the key 'problem', not {type(data).__name__}.")
     data = override(data, overrides)
@@ -91,7 +99,8 @@ def parse(data: Any, folder: Path | str = ".", source: str = "problem", override
     if not isinstance(plugins, list) or not all(isinstance(path, str) for path in plugins):
         raise ConfigError(f"{source}: plugins = {plugins!r} should be a list of Python files.")
     with active(plugins, folder, source):
-        data = _with_defaults(data)
+        _check_problem_is_there(data, source)
+        data = _with_defaults(data, folder)
         try:
             read = _file_model().model_validate(data, context={"folder": folder})
         except ValidationError as error:
@@ -148,13 +157,23 @@ def _file_model() -> type[Model]:
         plugins=(list[str], Field(default_factory=list, description="Python files with kinds and objectives of your own")))
 
 
-def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
+def _check_problem_is_there(data: Mapping[str, Any], source: str) -> None:
+    """Raise ConfigError where the keys of a problem stand at the top of the file."""
+    loose = {key for cls in kinds(Problem).values() for key in cls.model_fields} - set(_file_model().model_fields)
+    found = [key for key in data if key in loose]
+    if found and data.get("problem") is None:
+        raise ConfigError(f"{source}: problem is missing; put these under problem: {', '.join(found)}.")
+
+
+def _with_defaults(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The user's data over the defaults of its problem; a key left empty is a key left out."""
     data = {key: value for key, value in data.items() if value is not None}
     problem = data.get("problem")
     name = problem.get("kind") if isinstance(problem, Mapping) else None
     cls = kinds(Problem).get(name) if isinstance(name, str) else None
-    return merge(cls.defaults_for(problem), data) if cls and isinstance(problem, Mapping) else data
+    if cls is None or not isinstance(problem, Mapping):
+        return data
+    return merge(cls.defaults_for(map_files(problem, lambda file: str(folder / file))), data)
 
 
 def _check_rule(config: Config, overrides: Sequence[str]) -> None:

@@ -82,6 +82,11 @@ class Kind(Model):
         """What this kind stands for: `builder(self, …)`. This is where jax is first imported."""
         return resolve(type(self).builder)(self, *args, **keywords)
 
+    def hook(self, name: str) -> Callable | None:
+        """The function of its domain that the hook `name` stands for, imported now; None where there is none."""
+        target = getattr(type(self), name)
+        return None if target is None else resolve(target)
+
 
 def resolve(target: str | Callable) -> Callable:
     """The object "module:attribute" names; anything else is itself."""
@@ -93,10 +98,14 @@ def resolve(target: str | Callable) -> Callable:
 
 class RuleModel(Kind):
     """What the designer controls. `build(problem, env, key)` gives a Rule. `problems`: the kinds of problem it fits, () for all;
-    `statements`: what holds by construction, whatever the parameters, as sentences its artifacts repeat."""
+    `statements`: what holds by construction, whatever the parameters, as sentences its artifacts repeat; `starts`: the function
+    (model, problem, env, key) of its domain that gives several rules side by side to train from, leaves [starts, …], where one
+    start would end in one of many local optima; `optimum`: in place of the problem's hook, the best that rules of this kind reach."""
 
     problems: ClassVar[tuple[str, ...]] = ()
     statements: ClassVar[tuple[str, ...]] = ()
+    starts: ClassVar[Any] = None
+    optimum: ClassVar[Any] = None
 
 
 class PriorModel(Kind):
@@ -108,27 +117,34 @@ class PriorModel(Kind):
     def check(self, agents: int, items: int, folder: Path) -> None:
         """Raise `fault` unless the numbers fit this many agents and items, or the data file is right. Allocate nothing of that size."""
 
+    def ties_agents(self, agents: int, items: int, folder: Path) -> bool:
+        """Whether agents' values depend on each other, so that one agent's cannot be redrawn alone; asked before `check`."""
+        return False
+
 
 class Problem(Kind):
-    """An environment. `build(folder)` gives (problem, env). The hooks name functions of its domain, None where there is none;
-    `defaults` are the domain's values for rule, training and evaluation, laid under the user's."""
+    """An environment. `build(folder)` gives (problem, env). The hooks name functions of its domain, None where there is none: `check`
+    refuses, before anything is written, a problem without a solution; `optimum`, `baselines`, `control` and `pictures` are given the
+    problem and its numbers; `polish` makes a trained rule exact where that is possible, `details` tells more about one, `table`
+    applies one to a CSV, and `listing` gives the rows of one that is a list. `defaults` are the domain's values for rule, training and
+    evaluation, laid under the user's."""
 
     optimum: ClassVar[Any] = None
     control: ClassVar[Any] = None
     baselines: ClassVar[Any] = None
+    check: ClassVar[Any] = None
+    polish: ClassVar[Any] = None
+    details: ClassVar[Any] = None
     pictures: ClassVar[Any] = None
     table: ClassVar[Any] = None
+    listing: ClassVar[Any] = None
     defaults: ClassVar[dict[str, Any]] = {}
     memory_keys: ClassVar[tuple[str, ...]] = ("training.batch",)
 
-    def hook(self, name: str) -> Callable | None:
-        """The function of its domain that the hook `name` stands for, imported now; None where there is none."""
-        target = getattr(type(self), name)
-        return None if target is None else resolve(target)
-
     @classmethod
     def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
-        """The defaults for the problem a file describes, not yet checked: `defaults`, unless a domain knows better for large ones."""
+        """The defaults for the problem a file describes, not yet checked, its data files by paths that can be opened: `defaults`,
+        unless a domain knows better for some problems."""
         return cls.defaults
 
     def memory(self, training: Any, rule: RuleModel) -> int:

@@ -94,7 +94,12 @@ def _check(value: Any) -> Any:
     for name in value if isinstance(value, dict) else [value]:
         if not isinstance(name, str) or name not in known:
             raise PydanticCustomError("objective", "is not a known objective; {near}", {"near": nearest(name, known)})
-    return {name: _finite(weight) for name, weight in value.items()} if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    weights = {name: _finite(weight) for name, weight in value.items()}
+    if not any(weights.values()):
+        raise PydanticCustomError("objective", "should give at least one objective a weight other than 0")
+    return weights
 
 
 def _finite(weight: Any) -> float:

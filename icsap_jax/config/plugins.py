@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import TracebackType
 
 from icsap_jax.config.models import ACTIVE_PLUGINS, PLUGIN_PREFIX, Kind, definition
 from icsap_jax.config.objectives import PACKAGE, registered, registering
@@ -61,12 +62,26 @@ def _import_plugin(path: Path, source: str) -> str:
             spec.loader.exec_module(module)
     except ConfigError as error:
         del sys.modules[name]
-        raise ConfigError(f"{path}{_line_in(error, path)}: {error}") from error
+        raise ConfigError(f"{path}{_line_in(error, name)}: {error}") from error
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        line = _line_in(error, path)
-        raise ConfigError(f"{path}{line}: this plugin of {source} failed on import with {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{path}{_line_in(error, name)}: this plugin of {source} failed on import with {_told(error)}") from error
     return name
+
+
+@contextmanager
+def faults_named() -> Iterator[None]:
+    """Inside, and in a function this decorates, an exception that came out of a plugin is a ConfigError with the plugin's file and
+    line: a mistake in it is its author's to mend, and not ours."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        inner = _innermost(error, PLUGIN_PREFIX)
+        if inner is None:
+            raise
+        raise ConfigError(f"{inner.tb_frame.f_code.co_filename}, line {inner.tb_lineno}: this plugin failed with {_told(error)}") from error
 
 
 def _kinds_of(owner: str, base: type[Kind] = Kind) -> Iterator[type[Kind]]:
@@ -97,11 +112,23 @@ def _named_by(owner: str) -> dict[str, str]:
     return {**claims, **{f"objective {name}": f"it registers the objective '{name}'" for name in registered(owner)}}
 
 
-def _line_in(error: BaseException, path: Path) -> str:
-    """', line 7' where the plugin was when it failed."""
-    line, trace = getattr(error, "lineno", None), error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
+def _line_in(error: BaseException, name: str) -> str:
+    """', line 7' where the plugin module was when it failed; a syntax error knows its line itself."""
+    inner = _innermost(error, name)
+    line = inner.tb_lineno if inner else getattr(error, "lineno", None)
     return f", line {line}" if line else ""
+
+
+def _innermost(error: BaseException, name: str) -> TracebackType | None:
+    """The last place an exception passed through in modules whose names begin so. Names, because a file has several paths."""
+    found, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__", "").startswith(name):
+            found = trace
+        trace = trace.tb_next
+    return found
+
+
+def _told(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -55,17 +55,22 @@ def read_yaml(path: Path) -> Any:
 
 
 def override(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of `data` with every `dotted.key=value` applied in order; values are YAML, list places are numbers from 0."""
-    changed = _copy(data)
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        steps = key.strip().split(".")
-        if not equals or not all(steps):
+    """A copy of `data` with every `dotted.key=value` applied in order; values are YAML, list places are numbers from 0. Another `kind`
+    drops the keys that the old one had beside it and no override sets: they would not fit it."""
+    changed, named = _copy(data), [text.partition("=")[0].strip() for text in overrides]
+    for text, key in zip(overrides, named, strict=True):
+        steps, value = key.split("."), text.partition("=")[2]
+        if "=" not in text or not all(steps):
             raise ConfigError(f"Override '{text}': write it as dotted.key=value, for example training.steps=1000.")
         node: Any = changed
         for step in steps[:-1]:
             node = _descend(node, step, text)
-        _assign(node, steps[-1], parse_yaml(value, f"Override '{text}'"), text)
+        new = parse_yaml(value, f"Override '{text}'")
+        if steps[-1] == "kind" and isinstance(node, dict) and node.get("kind", new) != new:
+            above = key.removesuffix("kind")
+            for old in [old for old in node if not any(f"{name}.".startswith(f"{above}{old}.") for name in named)]:
+                del node[old]
+        _assign(node, steps[-1], new, text)
     return changed
 
 

@@ -56,11 +56,13 @@ def solve(
     equal: Constraint | None = None,
     bounds: tuple[Any, Any] | Sequence[tuple[Any, Any]] = (0.0, None),
     maximise: bool = False,
+    tolerance: float = 1e-7,
 ) -> LpSolution:
     """The optimum of cost·x.
 
     `cost` [variables]; `at_most` (A, b) and `equal` (E, e), each matrix [rows, variables] dense or sparse; `bounds` one (low, high)
-    for all variables or one for each, None meaning no bound. Raises `Infeasible`, `Unbounded`, or `LpError`; ValueError where
+    for all variables or one for each, None meaning no bound; `tolerance`: by how much a constraint or a reduced cost may be off, at
+    least 1e-10. Raises `Infeasible`, `Unbounded`, or `LpError`; ValueError where
     shapes do not fit or a number is not finite.
     """
     cost = np.asarray(cost, dtype=np.float64)
@@ -69,9 +71,10 @@ def solve(
     rows, limits = _constraint("at_most", at_most, cost.size)
     equations, totals = _constraint("equal", equal, cost.size)
     sign = -1.0 if maximise else 1.0
+    options = {"primal_feasibility_tolerance": tolerance, "dual_feasibility_tolerance": tolerance}
 
     def run(objective: np.ndarray) -> OptimizeResult:
-        return linprog(objective, A_ub=rows, b_ub=limits, A_eq=equations, b_eq=totals, bounds=bounds, method="highs")
+        return linprog(objective, A_ub=rows, b_ub=limits, A_eq=equations, b_eq=totals, bounds=bounds, method="highs", options=options)
 
     result = run(sign * cost)
     inequalities, equalities = (0 if matrix is None else matrix.shape[0] for matrix in (rows, equations))

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import register_dataclass
 
+from icsap_jax.bilevel.replies import TIE
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule
-
-TIE = 1e-6  # actions this near to the best, as a share of the receiver's payoff range, are ties
 
 
 @register_dataclass
@@ -54,10 +52,11 @@ class Persuasion:
     agents: int = 1
     rowwise: bool = False
     objective: tuple[str, ...] = ("sender",)
+    committed: ClassVar[bool] = True
 
     def draw(self, env: PersuasionEnv, key: Array, count: int) -> Draw:
         """Every state [S] with its prior mass; the designer sees the state, by number. `key` and `count` are not needed."""
-        return Draw(weight=env.prior, types=None, seen=jnp.arange(self.states))
+        return Draw(weight=jnp.asarray(env.prior), types=None, seen=jnp.arange(self.states))
 
     def space(self, env: PersuasionEnv, draw: Draw) -> Finite:
         """All actions after every signal, [1, 1, A]."""
@@ -65,7 +64,11 @@ class Persuasion:
 
     def recommended(self, env: PersuasionEnv, draw: Draw) -> Array:
         """Obedience: after signal z, action z for certain, [Z, 1, A]."""
-        return jnp.eye(self.actions, dtype=env.receiver.dtype)[:, None]
+        return jnp.eye(self.actions)[:, None]
+
+    def scale(self, env: PersuasionEnv) -> Array:
+        """The range of the receiver's payoffs, in which ties are measured."""
+        return jnp.ptp(env.receiver)
 
     def decide(self, env: PersuasionEnv, rule: Rule, seen: Array, action: Array) -> Decision:
         """What the sender says in each state and what that makes the receiver believe; the receiver's action plays no part."""
@@ -91,18 +94,13 @@ class Persuasion:
         sender, receiver = (played * env.sender).sum(-1), (played * env.receiver).sum(-1)
         return Outcome(value=sender, objectives={"sender": sender, "receiver": receiver}, constraints={})
 
-    def hard_value(self, env: PersuasionEnv, decision: Decision, ties: Literal["for", "against"], tolerance: float = TIE) -> float:
-        """What the sender gets, in float64, when the receiver plays an exact best reply to each posterior. Actions within
-        `tolerance` of the best, as a share of the range of the receiver's payoffs, are ties, broken `for` or `against` the sender."""
-        joint, sender, receiver = (np.asarray(table, np.float64) for table in (decision.joint, env.sender, env.receiver))
-        return best_reply_value(joint, sender, receiver, ties, tolerance)
-
 
 def best_reply_value(
     joint: np.ndarray, sender: np.ndarray, receiver: np.ndarray, ties: Literal["for", "against"], tolerance: float = TIE
 ) -> float:
     """What the sender gets when the receiver best-replies to each of the signals with joint probabilities [S, Z] with the states;
-    ties as in `Persuasion.hard_value`. Utilities [S, A]."""
+    actions within `tolerance` of the best, as a share of the range of its payoffs, are ties, broken `for` or `against` the sender.
+    Utilities [S, A]."""
     joint = joint[:, joint.sum(0) > 0]
     expected = joint.T @ receiver / joint.sum(0)[:, None]  # [Z, A], at the posterior
     tied = expected >= expected.max(1, keepdims=True) - tolerance * np.ptp(receiver)
@@ -119,6 +117,6 @@ def tables(model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def build(model: Any, folder: Path) -> tuple[Persuasion, PersuasionEnv]:
     """The game a problem file describes and its numbers."""
-    prior, sender, receiver = (jnp.asarray(table, jax.dtypes.canonicalize_dtype(float)) for table in tables(model))
+    prior, sender, receiver = tables(model)  # float64 until something is compiled: rounding would break the receiver's ties
     states, actions = receiver.shape
     return Persuasion(states=states, actions=actions, margin=float(model.obedience_margin)), PersuasionEnv(prior, sender, receiver)

@@ -155,7 +155,7 @@ def test_an_artifact_of_the_future_is_refused(copy: Path, key: str) -> None:
         (lambda arrays: arrays.pop("payment/layers/0/bias"), "payment/layers/0/bias is missing"),
         (lambda arrays: arrays.update(extra=np.zeros(2, np.float32)), "extra is not one"),
         (lambda arrays: arrays.update({"payment/layers/0/bias": np.zeros(9, np.float32)}), r"float32 \[9\].*float32 \[8\]"),
-        (lambda arrays: arrays.update({"payment/layers/0/bias": np.zeros(8)}), "float64"),
+        (lambda arrays: arrays.update({"payment/layers/0/bias": np.zeros(8, np.float16)}), "float16"),
     ],
 )  # fmt: skip
 def test_parameters_must_fit_the_configuration(copy: Path, change: Any, message: str) -> None:

@@ -118,7 +118,7 @@ BAD_CELLS = [
     ("", "is empty"),
     ("nan", "'nan' should be a finite number"),
     ("1e999", "'1e999' should be a finite number"),
-    ("-0.5", r"the bid -0\.5 is negative, and outside the support \[0\.2, 3\] of the prior; the rule was never trained or certified"),
+    ("-0.5", r"the bid -0\.5 is negative, and outside the support \[0\.2, 3\] of the prior; the rule was never trained or measured"),
     ("0.1", r"the bid 0\.1 is outside the support \[0\.2, 3\]"),
     ("3.01", r"the bid 3\.01 is outside the support \[0\.2, 3\]"),
 ]
@@ -142,10 +142,12 @@ BAD_FILES = [
     ("", "is empty; its first row should name the columns: bidder1_item1"),
     (",".join(COLUMNS), "a header and no rows"),
     (",".join(COLUMNS[:3]) + "\n1,1,1", "column bidder2_item2 is missing"),
-    (",".join([*COLUMNS[:3], "bidder2_itm2"]) + "\n1,1,1,1", "'bidder2_itm2' is not a column here; did you mean bidder2_item2"),
+    (",".join([*COLUMNS[:3], "bidder2_itm"]) + "\n1,1,1,1", r"'bidder2_itm' is not a column here; did you mean bidder2_item2\? The col"),
     (",".join([*COLUMNS, "bidder1_item1"]) + "\n1,1,1,1,1", "column bidder1_item1 is there twice"),
     (",".join(COLUMNS) + "\n1,1,1,1\n1,1,1", "row 3: has 3 cells, and the header has 4"),
-    ("0.5,0.5,0.5,0.5\n0.5,0.5,0.5,0.5", r"'0\.5' is not a column here; The columns are bidder1_item1"),
+    ("0.5,0.5,0.5,0.5\n0.5,0.5,0.5,0.5", "holds numbers only; the first row should name the columns: bidder1_item1"),
+    (";".join(COLUMNS) + "\n1;1;1;1", "row 1: the cells are separated by semicolons; separate them by commas"),
+    (",".join(COLUMNS) + ",price\n1,1,1,1,1", "'price' is not a column here; the columns are bidder1_item1"),
     (",".join(COLUMNS) + '\n"1,1,1,1', "not a CSV text file"),
 ]
 
@@ -177,6 +179,16 @@ def test_places_that_cannot_be_used_are_named(made: tuple[Path, Any], bids: np.n
         with pytest.raises(ConfigError, match=message):
             artifact.apply(made[0], wrong, output)
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_run_that_was_stopped_says_how_to_go_on(tmp_path: Path) -> None:
+    """It has its configuration and its metrics, and no artifact yet."""
+    for name in ("config.yaml", "metrics.jsonl"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match="not finished; run the same train command to resume"):
+        artifact.apply(tmp_path, tmp_path / "in.csv")
+    with pytest.raises(ConfigError, match="train first"):
+        artifact.apply(tmp_path / "elsewhere", tmp_path / "in.csv")
 
 
 def test_a_problem_without_a_table_says_so(tmp_path: Path) -> None:

@@ -92,6 +92,16 @@ def test_every_auction_has_its_picture(setting: dict[str, Any], name: str, width
     assert [path.name for path in (tmp_path / "plots").iterdir()] == [name]
 
 
+@pytest.mark.parametrize(("bidders", "held"), [(2, "the other bidder at"), (3, "the other bidders at")])
+def test_a_slice_says_whose_values_stand_still(bidders: int, held: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One other bidder is one."""
+    titles: list[str] = []
+    monkeypatch.setattr(Figure, "suptitle", lambda _, title, **__: titles.append(title))
+    problem, env, model = auction(bidders, 1)
+    pictures.draw(problem, env, shares_of_values, model, tmp_path)
+    assert held in titles[0]
+
+
 def test_exact_regions_are_drawn_only_where_revenue_alone_is_maximised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The optimal menu is optimal for revenue; under another objective it would mislead."""
     menus = []

@@ -15,7 +15,7 @@ import pytest
 from flax import nnx
 
 from icsap_jax.auctions.problem import Decision
-from icsap_jax.bilevel.deviations import JOINT_BUDGET, TILE, Search, box_gap, candidates, double, find, finite_gap, judge, single
+from icsap_jax.bilevel.deviations import JOINT_BUDGET, TILE, Search, box_gap, candidates, double, find, judge, reaction, single
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.config import parse
 from icsap_jax.persuasion import problem as persuasion
@@ -249,12 +249,12 @@ def test_the_gap_of_a_persuasion_game_is_bayes_rule_by_hand() -> None:
         rule = Rule.of(Signal(3, 3, rngs=nnx.Rngs(0)))
         logits = rng.normal(size=(3, 3))
         rule = Rule(params=jax.tree.map(lambda _: jnp.asarray(logits), rule.params), graph=rule.graph)
-        gap, weight = finite_gap(problem, env, rule, problem.draw(env, jax.random.key(0), 1))
+        found = reaction(problem, env, rule, problem.draw(env, jax.random.key(0), 1))
     says = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     joint = prior[:, None] * says  # [S, Z]
     mass = joint.sum(0)
     posterior = joint / mass
     wanted = [max(posterior[:, z] @ receiver) - posterior[:, z] @ receiver[:, z] for z in range(3)]
     assert max(wanted) > 0.01
-    np.testing.assert_allclose(gap[:, 0], wanted, atol=ROUNDING)
-    np.testing.assert_allclose(weight[:, 0], mass, atol=ROUNDING)
+    np.testing.assert_allclose(found.gap[:, 0], wanted, atol=ROUNDING)
+    np.testing.assert_allclose(found.weight[:, 0], mass, atol=ROUNDING)

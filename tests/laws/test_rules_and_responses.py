@@ -64,16 +64,17 @@ def memory_of(response, problem, env, **settings):
     """(search, its numbers, what it remembers at first) of a response's example with some settings changed."""
     cls = registered(Response)[response]
     model = cls(**{**cls.examples[0], **settings})
-    search, given = model.build(), {**numbers(model), "pool_key": jax.random.key(4)}
+    search, given = model.build(), {**numbers(model), "pool_key": jax.random.key(4), "fraction": jnp.zeros(()), "place": jnp.zeros(())}
     return search, given, search.init(problem, env, given, jax.random.key(5), 16)
 
 
 def actions(problem, env):
-    """(draw, actions [I, N, …]): truths, and where actions fill a box also its corners, at most 64 of them."""
+    """(draw, actions [I, N, …]): truths, and where actions fill a box also its corners, at most 64 of them; None where a decision is
+    made before anyone acts."""
     draw = problem.draw(env, jax.random.key(1), 32)
     action = problem.recommended(env, draw)
     space = problem.space(env, draw)
-    if not isinstance(space, Box):
+    if action is None or not isinstance(space, Box):
         return draw, action
     low, high = (np.broadcast_to(bound, action.shape[1:]) for bound in (space.low, space.high))
     picks = itertools.islice(itertools.product((0, 1), repeat=low.size), 64)
@@ -81,7 +82,7 @@ def actions(problem, env):
     return draw, jnp.concatenate([action, jnp.asarray(np.stack(corners), action.dtype)])
 
 
-def feasible_auction(problem, decision):
+def feasible_auction(problem, env, decision):
     """Probabilities; no item given more than once; a bidder who wants one thing gets at most one."""
     given = np.asarray(decision.allocation)
     assert given.min() >= 0
@@ -117,7 +118,7 @@ def test_the_limits_of_the_paper_alone_admit_shares_that_no_lottery_has():
     assert lottery_exists(np.array([[0.5, 0.0, 0.0], [0.0, 0.5, 0.5]]))
 
 
-def feasible_persuasion(problem, decision):
+def feasible_persuasion(problem, env, decision):
     """In every state the recommendations are a distribution, and the beliefs after each are one too."""
     signal = np.asarray(decision.signal)
     assert signal.min() >= 0
@@ -125,7 +126,54 @@ def feasible_persuasion(problem, decision):
     np.testing.assert_allclose(np.asarray(decision.posterior).sum(0), 1.0, atol=ROUNDING)
 
 
-FEASIBLE = {"auction": feasible_auction, "persuasion": feasible_persuasion}
+def feasible_contract(problem, env, decision):
+    """Nobody pays in under limited liability."""
+    paid = np.asarray(decision)
+    assert paid.shape == (problem.types, problem.outcomes)
+    assert paid.min() >= 0 or not problem.limited_liability
+
+
+def feasible_screening(problem, env, decision):
+    """No type gets less than nothing, or more than the best type's efficient quantity."""
+    quantity = np.asarray(decision.quantity)
+    assert quantity.min() >= 0
+    assert quantity.max() <= problem.top * (1 + ROUNDING)
+
+
+def feasible_warranty(problem, env, decision):
+    """The buyer's payments are never negative, and the deposit no less than what was agreed."""
+    assert min(np.asarray(decision.lump_sum).min(), np.asarray(decision.deferred).min()) >= 0
+    assert problem.min_deposit is None or np.asarray(decision.deposit).min() >= problem.min_deposit - ROUNDING
+
+
+def feasible_relational(problem, env, decision):
+    """A bonus is never negative."""
+    assert np.asarray(decision.bonus).min() >= 0
+
+
+def feasible_effort(problem, env, decision):
+    """What cannot be measured is not paid for."""
+    slopes = np.asarray(decision.slopes)
+    assert (slopes * (1 - np.asarray(env.measured)) == 0).all()
+
+
+def feasible_reputation(problem, env, decision):
+    """No incentive is below the least that the terms allow."""
+    incentive = np.asarray(getattr(decision, "incentive", decision))
+    assert problem.terms.least is None or incentive.min() >= problem.terms.least - ROUNDING
+
+
+def feasible_contract_family(problem, env, decision):
+    """Nobody pays in, and targets have probabilities."""
+    assert np.asarray(decision.payments).min() >= 0
+    np.testing.assert_allclose(np.asarray(decision.share).sum(-1), 1.0, atol=ROUNDING)
+
+
+FEASIBLE = {
+    "auction": feasible_auction, "contract": feasible_contract, "contract_family": feasible_contract_family, "effort": feasible_effort,
+    "persuasion": feasible_persuasion, "relational": feasible_relational, "reputation": feasible_reputation,
+    "screening": feasible_screening, "warranty": feasible_warranty,
+}  # fmt: skip
 
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(map(str, pair)))
@@ -145,10 +193,10 @@ def decide(problem, env, rule, seen, action):
 
 def test_what_a_rule_decides_is_finite_and_feasible(decided) -> None:
     """On drawn profiles and at the corners of the support."""
-    kind, _, problem, _, _, _, _, decision = decided
+    kind, _, problem, env, _, _, _, decision = decided
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(decision))
     assert kind in FEASIBLE, f"say in FEASIBLE what a feasible decision of a problem of kind {kind} is"
-    FEASIBLE[kind](problem, decision)
+    FEASIBLE[kind](problem, env, decision)
 
 
 def test_who_tells_the_truth_never_loses(decided) -> None:

@@ -11,9 +11,10 @@ import pytest
 from flax import nnx
 
 from icsap_jax.bilevel.gap import gap_and_decision, mean_gap
+from icsap_jax.bilevel.replies import hard_reply
 from icsap_jax.bilevel.responses import Enumerate, pure_actions
 from icsap_jax.bilevel.types import Rule
-from icsap_jax.persuasion.problem import Decision, build
+from icsap_jax.persuasion.problem import best_reply_value, build
 from icsap_jax.persuasion.rules import Signal, signal
 
 
@@ -54,9 +55,10 @@ def test_the_best_scheme_leaves_the_receiver_indifferent_after_conviction(prosec
     draw = problem.draw(env, None, 1)
     with jax.enable_x64(True):
         decision = problem.decide(env, says([[4 / 7, 3 / 7], [0, 1]]), draw.seen, None)
+        reply = hard_reply(problem, env, draw, decision)
     np.testing.assert_allclose(np.asarray(decision.posterior)[:, 1], 0.5, atol=1e-7)  # the prior is float32
-    assert problem.hard_value(env, decision, "for") == pytest.approx(case("prosecutor_0.3")["value"], abs=1e-7)
-    assert problem.hard_value(env, decision, "against") == 0.0
+    assert float(reply.value) == pytest.approx(case("prosecutor_0.3")["value"], abs=1e-6)  # the prior is float32
+    assert float(reply.adversarial_value) == 0.0
 
 
 def test_the_gap_is_what_the_judge_gains_by_thinking_again(prosecutor) -> None:
@@ -98,13 +100,16 @@ def test_a_signal_that_is_never_sent_harms_no_number(prosecutor) -> None:
     value, slope = jax.jit(jax.value_and_grad(loss))(never)
     assert np.isfinite(value)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
-    assert problem.hard_value(env, decision, "for") == 0.0
+    assert float(hard_reply(problem, env, problem.draw(env, None, 1), decision).value) == 0.0
 
 
 def test_ties_are_within_the_tolerance_and_no_wider() -> None:
     """Payoffs apart by 1e-3 of their range are no tie at 1e-6; at 1e-2 they are, and it is broken for or against the sender."""
     problem, env = game([1.0], [[0.0, 5.0, 7.0]], [[1.0, 0.999, 0.0]])
-    alone = Decision(*(np.ones((1, 1)) for _ in range(3)))
-    assert problem.hard_value(env, alone, "for") == 0.0
-    assert problem.hard_value(env, alone, "for", tolerance=1e-2) == 5.0
-    assert problem.hard_value(env, alone, "against", tolerance=1e-2) == 0.0
+    draw, silent = problem.draw(env, None, 1), says([[1.0, 0.0, 0.0]])
+    decision = problem.decide(env, silent, draw.seen, None)
+    assert float(hard_reply(problem, env, draw, decision).value) == 0.0
+    tied = hard_reply(problem, env, draw, decision, tolerance=1e-2)
+    assert (float(tied.value), float(tied.adversarial_value)) == (5.0, 0.0)
+    for ties, value in (("for", 5.0), ("against", 0.0)):
+        assert best_reply_value(np.ones((1, 1)), np.asarray(env.sender), np.asarray(env.receiver), ties, 1e-2) == value

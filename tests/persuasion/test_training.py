@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from icsap_jax.bilevel import fit
+from icsap_jax.bilevel.deviations import reaction
 from icsap_jax.bilevel.gap import gap_and_decision
 from icsap_jax.bilevel.responses import pure_actions
 from icsap_jax.config import load
@@ -37,10 +38,10 @@ def test_the_prosecutor_convicts_almost_as_often_as_can_be(learned) -> None:
     config, problem, env, rules = learned
     best = best_scheme(*tables(config.problem), margin=problem.margin).value
     for rule in rules:
-        decision = problem.decide(env, rule, problem.draw(env, None, 1).seen, None)
-        value = problem.hard_value(env, decision, "for")
+        reply = reaction(problem, env, rule, problem.draw(env, None, 1)).reply
+        value = float(reply.value)
         assert value >= 0.594
-        assert problem.hard_value(env, decision, "against") == value
+        assert float(reply.adversarial_value) == value
         assert value <= best + 1e-4
 
 

@@ -107,8 +107,7 @@ def copula(model: Any, agents: int, items: int, folder: Path) -> Copula:
     if correlation.ndim == 0:
         within = np.full((items, items), float(correlation)) + (1 - float(correlation)) * np.eye(items)
         correlation = np.kron(np.eye(agents), within)
-    elsewhere = np.kron(1 - np.eye(agents), np.ones((items, items))) > 0
-    return Copula(marginals, leaf(_square_root(correlation)), independent_agents=not correlation[elsewhere].any())
+    return Copula(marginals, leaf(_square_root(correlation)), independent_agents=not model.ties_agents(agents, items, folder))
 
 
 def _square_root(correlation: np.ndarray) -> np.ndarray:
