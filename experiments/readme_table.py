@@ -45,6 +45,7 @@ def short(value: float) -> str:
     return f"{value:.5f}" if value < 1e-3 else f"{value:.4f}"
 
 
+ROUNDING = 1e-12  # of sums of a few numbers of size one in float64
 CONTRACT_HEAD = ["problem", "learned", "exact optimum", "ties against", "incentive gap", "best linear contract", "first best",
                  "seconds"]  # fmt: skip
 
@@ -56,7 +57,7 @@ def contract_rows() -> list[list[str]]:
         baselines = row["baselines"]
         numbers = [row["value"], row["optimum"]["value"], row["adversarial_ties"]]
         found.append([
-            f"`{name}`", *("—" if each is None else f"{each + 0.0:.4f}" for each in numbers), f"{row['gap']['max']:.0e}",
+            f"`{name}`", *("—" if each is None else f"{round(each, 4) + 0.0:.4f}" for each in numbers), "0" if row["gap"]["max"] < ROUNDING else f"{row['gap']['max']:.0e}",
             *("" if baselines.get(each) is None else f"{baselines[each]:.4f}" for each in ("best_linear", "first_best")),
             f"{row['seconds']:.0f}",
         ])  # fmt: skip

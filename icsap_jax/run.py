@@ -28,6 +28,8 @@ from icsap_jax.config import Config, ConfigError, load
 from icsap_jax.config.plugins import faults_named
 from icsap_jax.evaluation import Say
 
+NO_GAP = 1e-9  # what rounding leaves; a histogram of it would show nothing
+
 
 @faults_named()
 def train(config: Config, out: Path, say: Say = print, check_gradients: bool = False) -> dict[str, Any]:
@@ -321,7 +323,8 @@ def draw_pictures(config: Config, problem: Problem, env: Tree, rule: Rule, out: 
 
     say("drawing")
     pictures.training_curves(out / "metrics.jsonl", result, out / "plots" / "training.png")
-    pictures.gap_histogram(result, out / "plots" / "gap.png")
+    if result["incentive_gap"]["max"] > NO_GAP:
+        pictures.gap_histogram(result, out / "plots" / "gap.png")
     draw = config.problem.hook("pictures")
     if draw is not None:
         draw(problem, env, rule, config.problem, out / "plots")

@@ -19,11 +19,15 @@ Lines = list[dict[str, Any]]
 
 
 def training_curves(metrics_path: Path, result: dict[str, Any], output: Path) -> None:
-    """Objective, gap of each agent and multipliers by training step, from `metrics.jsonl`, to the PNG `output`. The member that
-    `result` is about is drawn thick, the others thin. Raises ConfigError where `output` cannot be written."""
+    """Objective, gap of each agent and multipliers by training step, from `metrics.jsonl`, to the PNG `output`; the objective alone
+    where agents did what is best for them all the time. The member that `result` is about is drawn thick, the others thin. Raises
+    ConfigError where `output` cannot be written."""
     chosen = int(result.get("member") or 0)
     members = by_member([json.loads(line) for line in metrics_path.read_text(encoding="utf-8").splitlines()])
     name = result["objective"]["name"]
+    if members and all(not column(lines, "gap").any() for lines in members.values()):
+        _objective_alone(members, chosen, result, output)
+        return
     with page(output, 8.0, 7.2, rows=3, sharex=True, height_ratios=(1.3, 1.3, 0.8)) as (figure, axes):
         objective, gap, multiplier = axes[:, 0]
         figure.suptitle(f"Training: {name} and incentive gap", x=0.02, ha="left")
@@ -46,6 +50,22 @@ def training_curves(metrics_path: Path, result: dict[str, Any], output: Path) ->
         for axis in axes[:, 0]:
             axis.grid(axis="y")
         _seconds_above(objective, members.get(chosen) or next(iter(members.values())))
+
+
+def _objective_alone(members: dict[int, Lines], chosen: int, result: dict[str, Any], output: Path) -> None:
+    """The objective by training step, where there was no gap to price; the exact best response's gap in the title."""
+    with page(output, 8.0, 3.8) as (figure, axes):
+        axis = axes[0, 0]
+        gap = result["incentive_gap"]["max"]
+        title = f"Training: {result['objective']['name']}, agents doing what is best for them (largest gap {gap:.1g})"
+        figure.suptitle(title, x=0.02, ha="left")
+        for place in sorted(members, key=lambda member: member == chosen):
+            style = {"linewidth": 1.8, "zorder": 3} if place == chosen else {"linewidth": 0.7, "alpha": 0.45}
+            axis.plot(column(members[place], "step")[:, 0], column(members[place], "objective"), color=COLOURS[0], **style)
+        _finish_objective(axis, members, result)
+        axis.set_xlabel("training step")
+        axis.grid(axis="y")
+        _seconds_above(axis, members.get(chosen) or next(iter(members.values())))
 
 
 def gap_histogram(result: dict[str, Any], output: Path) -> None:

@@ -285,7 +285,7 @@ def test_a_run_tells_the_contract_and_what_it_leads_to(menu_run, case) -> None:
     assert result["incentive_gap"]["max"] <= 1e-9  # ties of a polished contract are ties to rounding
     assert result["participation_violation"] <= 1e-9
     assert json.loads((out / "result.json").read_text())["details"]["value_after_polish"] == pytest.approx(result["objective"]["value"])
-    assert {path.name for path in (out / "plots").iterdir()} == {"contract.png", "gap.png", "training.png"}
+    assert {path.name for path in (out / "plots").iterdir()} == {"contract.png", "training.png"}
 
 
 def test_a_contract_is_listed_and_applied(menu_run, tmp_path: Path) -> None:

@@ -118,6 +118,17 @@ def test_the_histogram_keeps_every_count_and_says_how_it_was_searched(result: di
     assert "60 fresh profiles" in figure.get_suptitle()
 
 
+def test_where_agents_do_their_best_the_objective_stands_alone(result: dict[str, Any], drawn: list, tmp_path: Path) -> None:
+    """No gap was ever priced: no empty axes for it, and the title says why and how much is left."""
+    lines = [{"step": step, "seconds": step / 10, "member": 0, "objective": step, "gap": [0.0], "multiplier": [5.0]} for step in (10, 20)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pictures.training_curves(tmp_path / "metrics.jsonl", result, tmp_path / "training.png")
+    figure, axes = drawn[-1]
+    assert axes.shape == (1, 1)
+    assert "doing what is best for them" in figure.get_suptitle()
+    np.testing.assert_array_equal(axes[0, 0].get_lines()[0].get_ydata(), [10, 20])
+
+
 def test_gaps_that_are_all_zero_can_be_drawn(result: dict[str, Any], tmp_path: Path) -> None:
     """An exact second-price auction has no gap at all."""
     result["incentive_gap"].update(mean=0.0, max=0.0)
