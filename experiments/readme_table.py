@@ -57,7 +57,8 @@ def contract_rows() -> list[list[str]]:
         baselines = row["baselines"]
         numbers = [row["value"], row["optimum"]["value"], row["adversarial_ties"]]
         found.append([
-            f"`{name}`", *("—" if each is None else f"{round(each, 4) + 0.0:.4f}" for each in numbers), "0" if row["gap"]["max"] < ROUNDING else f"{row['gap']['max']:.0e}",
+            f"`{name}`", *("—" if each is None else f"{round(each, 4) + 0.0:.4f}" for each in numbers),
+            "0" if row["gap"]["max"] < ROUNDING else f"{row['gap']['max']:.0e}",
             *("" if baselines.get(each) is None else f"{baselines[each]:.4f}" for each in ("best_linear", "first_best")),
             f"{row['seconds']:.0f}",
         ])  # fmt: skip
