@@ -241,12 +241,12 @@ def test_every_type_takes_part_in_a_sketch() -> None:
                    reservation=[0.3, 0.6], limited_liability=False, utility=Cara(0.4))  # fmt: skip
     problem, env = posed(given)
     model = parse({"problem": TYPED, "rule": {"kind": "contract"}}).rule
-    for rule in sketches(model, problem, env, jax.random.key(0)), :
-        payments = jax.vmap(lambda one: problem.decide(env, one, None, None))(rule)
-        for table in np.asarray(payments, np.float64):
-            reply = value_of(given, table[:1], tolerance=1e-5)  # float32 payments
-            assert (reply.choices >= 0).all()
-            assert np.min(reply.agent_utility - given.reservation) == pytest.approx(0.0, abs=1e-5)
+    rules = sketches(model, problem, env, jax.random.key(0))
+    payments = jax.vmap(lambda one: problem.decide(env, one, None, None))(rules)
+    for table in np.asarray(payments, np.float64):
+        reply = value_of(given, table[:1], tolerance=1e-5)  # float32 payments
+        assert (reply.choices >= 0).all()
+        assert np.min(reply.agent_utility - given.reservation) == pytest.approx(0.0, abs=1e-5)
 
 
 def test_the_core_and_the_tables_agree_on_what_agents_do() -> None:
