@@ -20,6 +20,7 @@ from icsap_jax.bilevel.deviations import Search, box_gap, double, reaction
 from icsap_jax.bilevel.stationary import stationary_reply
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree, expectation
 from icsap_jax.config import Config
+from icsap_jax.files import number_or_none
 from icsap_jax.objectives import weighed
 
 TILE = 2_000  # profiles decided at once for the objective
@@ -245,7 +246,7 @@ def best_start(config: Config, problem: Problem, env: Tree, rules: Rule) -> tupl
         draw = problem.draw(env64, jax.random.fold_in(jax.random.key(config.evaluation.seed), 2), config.evaluation.gap_profiles)
         values = np.asarray(_worth(problem, env64, rules64, draw))
     best = int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))
-    found = {"start": best, "start_values": [value if np.isfinite(value) else None for value in values.tolist()]}
+    found = {"start": best, "start_values": [number_or_none(value) for value in values]}
     return jax.tree.map(lambda leaf: leaf[best], rules), found
 
 

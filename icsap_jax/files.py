@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
@@ -43,6 +44,11 @@ def damaged(folder: Path, files: dict[str, str]) -> list[str]:
 def as_json(content: Any) -> str:
     """JSON as it is written everywhere here: indented, and NaN refused."""
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def number_or_none(value: float) -> float | None:
+    """A number as JSON can hold it: None for NaN and infinity."""
+    return float(value) if math.isfinite(value) else None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -50,7 +50,7 @@ def train(config: Config, out: Path, say: Say = print, check_gradients: bool = F
     details: dict[str, Any] = {}
     if check_gradients:
         error = check.gradient_error(trainer, env, member(state, 0))
-        details["gradient_error"] = number_or_none(error)
+        details["gradient_error"] = files.number_or_none(error)
         say(f"gradient against finite differences: relative error {error:.1e}")
     metrics = out / "metrics.jsonl"
     restored = checkpoints.restore_latest(out / "checkpoints", state, say)
@@ -270,8 +270,8 @@ def finish(
                           f"(it is {config.training.learning_rate:g}) or set training.clip.")
     best = int(np.argmax(np.where(np.isfinite(worth), worth, -np.inf)))
     details["members"] = [
-        {"member": place, "objective": number_or_none(each["objective"]["value"]),
-         "gap_mean": number_or_none(each["incentive_gap"]["mean"]), "gap_max": number_or_none(each["incentive_gap"]["max"]),
+        {"member": place, "objective": files.number_or_none(each["objective"]["value"]),
+         "gap_mean": files.number_or_none(each["incentive_gap"]["mean"]), "gap_max": files.number_or_none(each["incentive_gap"]["max"]),
          "bad_step": finite_step(state, place)}
         for place, each in enumerate(measured)
     ]  # fmt: skip
@@ -304,11 +304,6 @@ def settle(config: Config, problem: Problem, env: Tree, rule: Rule) -> tuple[Rul
         rule, done = polish(problem, env, config.problem, config.rule, rule)
         told = {**told, **done}
     return rule, told
-
-
-def number_or_none(value: float) -> float | None:
-    """A number as JSON can hold it."""
-    return value if np.isfinite(value) else None
 
 
 def finite_step(state: TrainState, place: int) -> int | None:

@@ -6,10 +6,10 @@ from typing import Any
 
 from icsap_jax.contracts import classical
 from icsap_jax.contracts.menus import randomised_menu
-from icsap_jax.contracts.optimum import or_none
 from icsap_jax.contracts.problem import tables
 from icsap_jax.contracts.programmes import best_contract
-from icsap_jax.exact.lp import Infeasible
+from icsap_jax.exact.lp import LpError
+from icsap_jax.files import number_or_none
 
 
 def baselines(problem: Any, env: Any, model: Any) -> dict[str, float | None]:
@@ -26,12 +26,12 @@ def baselines(problem: Any, env: Any, model: Any) -> dict[str, float | None]:
         found["best_menu"] = _worth(lambda: best_contract(given, menu=True).value)
         if given.utility.linear:
             found["randomised_menu"] = _worth(lambda: randomised_menu(given))
-    found["first_best"] = or_none(classical.first_best(given))
+    found["first_best"] = number_or_none(classical.first_best(given))
     return found
 
 
 def _worth(compute: Any) -> float | None:
     try:
-        return or_none(compute())
-    except (Infeasible, ValueError):
+        return number_or_none(compute())
+    except (LpError, ValueError):
         return None

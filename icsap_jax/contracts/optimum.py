@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from icsap_jax.config import Config, ConfigError
 from icsap_jax.contracts.infeasibility import why_infeasible
 from icsap_jax.contracts.menus import randomised_menu
 from icsap_jax.contracts.problem import tables
 from icsap_jax.contracts.programmes import MOST_PROFILES, best_contract, implementable
 from icsap_jax.contracts.shapes import Terms
+from icsap_jax.contracts.tables import Tables
 from icsap_jax.exact.lp import Infeasible, LpError
 
 
@@ -29,13 +28,14 @@ def optimum(problem: Any, env: Any, model: Any, rule_model: Any) -> dict[str, An
     Nulls where there are too many profiles to try. Raises ConfigError where nothing can be implemented."""
     given, terms, menu = tables(model), terms_of(rule_model), rule_model.menu != "single"
     kind = "linear" if given.utility.linear else "convex"
-    bound = randomised_menu(given) if given.types > 1 and given.utility.linear else None
+    bound = lottery_bound(given)
     try:
         best = best_contract(given, terms, menu)
     except Infeasible as error:
         raise ConfigError(f"problem: {error}") from None
-    except ValueError:
-        return {"value": None, "method": f"more than {MOST_PROFILES} profiles of actions", "source": None, "upper_bound": bound}
+    except (LpError, ValueError) as error:
+        many = f"more than {MOST_PROFILES} profiles of actions"
+        return {"value": None, "method": many if isinstance(error, ValueError) else str(error), "source": None, "upper_bound": bound}
     what = "action" if given.types == 1 else "profile of the types' actions"
     return {
         "value": best.value,
@@ -43,6 +43,17 @@ def optimum(problem: Any, env: Any, model: Any, rule_model: Any) -> dict[str, An
         "source": "Grossman & Hart 1983" + ("" if given.types == 1 else "; Castiglioni, Marchesi & Gatti 2022"),
         "upper_bound": best.upper_bound if bound is None else max(bound, best.value),
     }
+
+
+def lottery_bound(given: Tables) -> float | None:
+    """What menus of lotteries over contracts earn at most; None where there are no types, where the agent is risk averse, and where bets
+    on the outcome, which limited liability would rule out, earn without bound."""
+    if given.types == 1 or not given.utility.linear:
+        return None
+    try:
+        return randomised_menu(given)
+    except LpError:
+        return None
 
 
 def check(problem: Any, env: Any, config: Config) -> None:
@@ -55,8 +66,3 @@ def check(problem: Any, env: Any, config: Config) -> None:
         return
     except LpError as error:
         raise ConfigError(f"{config.source}: {error}") from None
-
-
-def or_none(value: float) -> float | None:
-    """A number as JSON can hold it."""
-    return float(value) if np.isfinite(value) else None

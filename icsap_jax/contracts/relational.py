@@ -20,8 +20,8 @@ from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.deviations import double, reaction
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule, Tree
-from icsap_jax.contracts.optimum import or_none
 from icsap_jax.contracts.relational_optimum import relationship
+from icsap_jax.files import number_or_none
 
 # Rounding of the spread against its limit, as a share of the largest surplus.
 ROUNDING = 1e-6
@@ -194,8 +194,8 @@ def details(problem: Relational, env: RelationalEnv, model: Any, rule_model: Any
         "contract": {"wage": wage, "bonuses": dict(zip(model.names("outcomes", len(bonus)), bonus.tolist(), strict=True))},
         "effort": names[effort] if believed else None,
         "efforts": [
-            {"effort": name, "joint_surplus": float(joint), "least_spread": or_none(spread), "enforceable_spread": float(limit),
-             "critical_discount": or_none(critical), "enforceable": bool(enforceable)}
+            {"effort": name, "joint_surplus": float(joint), "least_spread": number_or_none(spread), "enforceable_spread": float(limit),
+             "critical_discount": number_or_none(critical), "enforceable": bool(enforceable)}
             for name, joint, spread, limit, critical, enforceable in columns
         ],
     }  # fmt: skip

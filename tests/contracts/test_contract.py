@@ -306,6 +306,17 @@ def test_a_contract_is_listed_and_applied(menu_run, tmp_path: Path) -> None:
     assert not (tmp_path / "none.csv").exists()
 
 
+def test_without_limited_liability_lotteries_may_be_bets_without_bound() -> None:
+    """Two types who believe in different outcomes, and nobody protected: whatever the programme of lotteries says, there is an answer."""
+    problem = {**TYPED, "outcome_probabilities": [[[0.8, 0.2], [0.2, 0.8]], [[0.6, 0.4], [0.3, 0.7]]], "limited_liability": False}
+    config = parse({"problem": problem, "rule": {"kind": "contract", "menu": "deterministic"}})
+    built, env = config.problem.build(config.folder)
+    answer = config.rule.hook("optimum")(built, env, config.problem, config.rule)
+    told = config.problem.hook("baselines")(built, env, config.problem)
+    assert answer["value"] is None or answer["value"] <= told["first_best"] + 1e-9
+    assert told["best_single_contract"] <= told["first_best"] + 1e-9
+
+
 def test_an_empty_schedule_pays_nothing() -> None:
     """One contract is read the same under every report; a menu by the report."""
     single, menu = Rule.of(Schedule(1, 3)), Rule.of(Schedule(2, 3))
