@@ -65,6 +65,12 @@ PLACES = {
     "EffortCost": ("Costs of effort", "What effort costs an agent who chooses a number, or one for each task."),
     "TypePrior": ("Priors of one type", "What a continuous private type on an interval is drawn from, in screening."),
     "Generator": ("Generators of contracts", "What families of hidden-action problems are drawn from."),
+    "StatePrior": ("Priors of one state", "What a continuous state on an interval is drawn from, in persuasion."),
+    "MeanReceiver": ("Receivers who care for the mean", "What a receiver does about the mean it believes the state to have."),
+    "StateSender": ("Senders who care for action and state", "What the sender of `persuasion_continuous` gets."),
+    "GameGenerator": ("Generators of persuasion games", "What families of persuasion games are drawn from."),
+    "SignalCost": ("Costs of signals", "What it costs a sender to tell a receiver something."),
+    "ReceiverResponse": ("Receivers", "How the receiver of a signal chooses, given what it believes."),
     "Worth": ("Worths of a quantity", "What a quantity costs the principal who sells it, or is worth to the one who procures it."),
     "Lagrangian": ("Prices on gaps", "`training.lagrangian:` says what an incentive gap costs in the training loss."),
 }

@@ -24,7 +24,7 @@ from time_to_quality import machine
 from icsap_jax import run, runtime
 from icsap_jax.bilevel import fit
 from icsap_jax.config import load, parse
-from icsap_jax.contracts.families import hidden_action, typed
+from icsap_jax.contracts.family.instances import hidden_action, typed
 from icsap_jax.contracts.tables import Tables
 from icsap_jax.figures import ACCENT, COLOURS, INK, QUIET, page
 

@@ -76,7 +76,41 @@ def family_rows() -> list[list[str]]:
 
 FAMILY_HEAD = ["actions × outcomes", "instances", "learned: mean", "worst", "polished: mean", "worst", "best linear contract: mean",
                "seconds"]  # fmt: skip
-BLOCKS = {"results": (HEAD, rows), "contracts": (CONTRACT_HEAD, contract_rows), "families": (FAMILY_HEAD, family_rows)}
+PERSUASION_HEAD = ["problem", "learned", "exact optimum", "proven bound", "ties against", "incentive gap", "saying nothing",
+                   "saying all", "seconds"]  # fmt: skip
+
+
+def persuasion_rows() -> list[list[str]]:
+    """One row for each named persuasion problem."""
+    found = []
+    for name, row in json.loads((RESULTS / "persuasion.json").read_text())["named"].items():
+        numbers = [row["value"], row["optimum"]["value"], row["bound"], row["adversarial_ties"]]
+        baselines = [row["baselines"].get(each) for each in ("no_disclosure", "full_disclosure")]
+        found.append([
+            f"`{name}`", *("—" if each is None else f"{round(each, 4) + 0.0:.4f}" for each in numbers),
+            "0" if row["gap"]["max"] < ROUNDING else f"{row['gap']['max']:.0e}",
+            *("" if each is None else f"{round(each, 4) + 0.0:.4f}" for each in baselines), f"{row['seconds']:.0f}",
+        ])  # fmt: skip
+    return found
+
+
+GAMES_HEAD = ["utilities", "states × actions", "games", "learned: mean", "worst", "polished: mean", "worst", "bound above optimum",
+              "saying all: mean", "seconds"]  # fmt: skip
+GAME_SHARES = ("before_mean", "before_worst", "after_mean", "after_worst")
+
+
+def game_rows() -> list[list[str]]:
+    """One row for each family and size of random persuasion games."""
+    rows = json.loads((RESULTS / "persuasion.json").read_text())["random_games"]
+    return [[{"uniform": "U[0, 1]", "state_indep": "sender's by action alone"}[row["family"]], row["size"], str(row["instances"]),
+             *(f"{row[key]:.4f}" for key in GAME_SHARES), f"{max(row['bound_above_mean'], 0.0):.0e}",
+             f"{row['full_disclosure_mean']:.4f}", f"{row['seconds_each']:.1f}"] for row in rows]  # fmt: skip
+
+
+BLOCKS = {
+    "results": (HEAD, rows), "contracts": (CONTRACT_HEAD, contract_rows), "families": (FAMILY_HEAD, family_rows),
+    "persuasion": (PERSUASION_HEAD, persuasion_rows), "games": (GAMES_HEAD, game_rows),
+}  # fmt: skip
 
 
 def table(head: list[str], body: list[list[str]]) -> str:

@@ -1,9 +1,11 @@
 """Time to quality: seconds from the start of a cold process to an evaluated rule, compilation included.
 
 Each setting is trained by the command a user types, in a process of its own with an empty compilation cache; the wall time is the
-whole process's. Its `result.json`, with the command, the machine and the time, goes to experiments/results/time_to_quality/.
+whole process's. Its `result.json`, with the command, the machine and the time, goes to experiments/results/time_to_quality/, or to
+another folder there.
 
     python experiments/time_to_quality.py additive_1x2_uniform additive_2x2_uniform
+    python experiments/time_to_quality.py --domain persuasion --into persuasion_families family_5x5 family_10x10 family_mixed
 """
 
 from __future__ import annotations
@@ -18,12 +20,11 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "experiments" / "results" / "time_to_quality"
+RESULTS = ROOT / "experiments" / "results"
 
 
-def measure(name: str, overrides: list[str]) -> dict:
-    """Train one setting in a cold process; its result with what made it."""
-    config = f"configs/auctions/{name}.yaml"
+def measure(config: str, overrides: list[str]) -> dict:
+    """Train one problem file in a cold process; its result with what made it."""
     with tempfile.TemporaryDirectory() as scratch:
         command = [sys.executable, "-m", "icsap_jax", "train", config, *overrides, "--out", f"{scratch}/run"]
         started = time.monotonic()
@@ -43,13 +44,16 @@ def machine() -> str:
 def main() -> None:
     """Measure the settings named on the command line, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("settings", nargs="+", help="names under configs/auctions/")
+    parser.add_argument("settings", nargs="+", help="names of the domain's problem files")
+    parser.add_argument("--domain", default="auctions", help="a folder under configs/")
+    parser.add_argument("--into", default="time_to_quality", help="a folder under experiments/results/")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", help="an override, passed on")
     arguments = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    results = RESULTS / arguments.into
+    results.mkdir(parents=True, exist_ok=True)
     for name in arguments.settings:
-        result = measure(name, arguments.set)
-        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        result = measure(f"configs/{arguments.domain}/{name}.yaml", arguments.set)
+        (results / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
         gap, value = result["incentive_gap"], result["objective"]
         agents = ", ".join(f"{each:.5f}" for each in gap["per_agent"])
         print(f"{name}: {value['value']:.4f} ± {value['std_error']:.4f}, gap {agents}, {result['process_seconds']} s")

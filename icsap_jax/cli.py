@@ -224,13 +224,14 @@ def apply(
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="an artifact, or the run folder that holds it")],
     table: Annotated[Path, typer.Argument(metavar="INPUT.csv", help="bids, one profile a row")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="left out: standard output")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="of the lots a rule draws, such as which signal is sent")] = 0,
 ) -> None:
-    """Run a learned rule on a table: bids in, allocation and payments out."""
+    """Run a learned rule on a table: bids in, allocation and payments out; states in, signals out."""
     _exists(artifact)
     _exists(table)
     from icsap_jax import artifact as artifacts
 
-    rows = artifacts.apply(artifact, table, output)
+    rows = artifacts.apply(artifact, table, output, seed)
     typer.echo(f"{rows} rows" + (f" → {output}" if output else ""), err=True)
 
 

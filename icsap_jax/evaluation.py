@@ -43,13 +43,14 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
             control = _hook(config, "control", problem, env)
             measured = _sampled(settings, problem, env64, rule64, key, draw, control, say)
         else:
-            measured = _enumerated(problem, env64, rule64, draw)
+            measured = _enumerated(problem, env64, rule64, draw, say)
     say("the exact optimum and the baselines")
     optimum = known_optimum(config, problem, env)
     baselines = _hook(config, "baselines", problem, env) or {}
     value = measured["objective"]["value"]
     best = optimum["value"]
     measured["objective"]["name"] = objective_name(config, problem)
+    measured["objective"]["upper_bound"] = _hook(config, "bound", problem, env)
     tell = config.problem.hook("details")
     if tell is not None:
         measured["details"].update(tell(problem, env, config.problem, config.rule, rule))
@@ -214,21 +215,29 @@ def _chosen(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> tuple[Array 
     return found.action, settled
 
 
-def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> dict[str, Any]:
-    """Objective and gap where actions are finite: exact, with the hard best response and ties for and against the designer."""
+def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw, say: Say) -> dict[str, Any]:
+    """Objective and gap where actions are finite: exact, with the hard best response and ties for and against the designer; or the
+    quantal response of agents who are like that, whose gap is what their mistakes cost them."""
     found = reaction(problem, env, rule, draw)
     gap, weight, reply = np.asarray(found.gap), np.asarray(found.weight), found.reply
     reached = np.where(weight > 0, gap, 0.0)
     per_agent = (weight * gap).sum(0)
     values, count = np.asarray(reply.values), int(draw.weight.shape[0])
     error = float(values.std() / np.sqrt(count)) if getattr(problem, "sampled", False) else 0.0
-    excess = {"feasibility_violation": float(problem.infeasibility(env, found.decision))} if hasattr(problem, "infeasibility") else {}
+    excess: dict[str, Any] = {}
+    if hasattr(problem, "infeasibility"):
+        excess["feasibility_violation"] = float(problem.infeasibility(env, found.decision))
     missing = None
     if hasattr(problem, "reservation"):
         missing = float(jax.nn.relu(problem.reservation(env, draw) - reply.utility).max())
+    if not bool(reply.settled):
+        excess["unsettled"] = True
+        say("the agents' replies to each other did not settle: the objective is at the last of them, and the gap says how far that is "
+            "from an equilibrium")
+    quantal = getattr(problem, "temperature", None) is not None
     return {
         "objective": {"value": float(reply.value), "std_error": error, "profiles": count,
-                      "adversarial_ties": float(reply.adversarial_value), "upper_bound": None},
+                      "adversarial_ties": None if quantal else float(reply.adversarial_value), "upper_bound": None},
         "incentive_gap": {"per_agent": per_agent.tolist(), "mean": float(per_agent.mean()), "max": float(reached.max()),
                           "ci95": [float(per_agent.mean())] * 2, "method": "every action, exact", "upper_bound": None},
         "participation_violation": missing,
@@ -237,8 +246,8 @@ def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> dict[str
 
 
 def best_start(config: Config, problem: Problem, env: Tree, rules: Rule) -> tuple[Rule, dict[str, Any]]:
-    """Of rules side by side, leaves [starts, …], the one worth most under the exact best response; and what each is worth, where
-    there are several."""
+    """Of rules side by side, leaves [starts, …], the one worth most under the agents' exact response, with ties against the designer
+    where the problem asks for a margin; and what each is worth, where there are several."""
     if jax.tree.leaves(rules)[0].shape[0] == 1:
         return jax.tree.map(lambda leaf: leaf[0], rules), {}
     with jax.enable_x64(True):
@@ -254,7 +263,12 @@ def best_start(config: Config, problem: Problem, env: Tree, rules: Rule) -> tupl
 def _worth(problem: Problem, env: Tree, rules: Rule, draw: Draw) -> Array:
     if isinstance(problem.space(env, draw), Box):
         return jax.lax.map(lambda rule: expectation(draw.weight, _judged(problem, env, rule, draw).value), rules)
-    return jax.lax.map(lambda rule: reaction(problem, env, rule, draw).reply.value, rules)
+
+    def worth(rule: Rule) -> Array:
+        found = reaction(problem, env, rule, draw).reply
+        return found.adversarial_value if problem.margin else found.value
+
+    return jax.lax.map(worth, rules)
 
 
 def rehearse(problem: Problem, env: Tree, rule: Rule) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from icsap_jax import artifact, runtime
 from icsap_jax.config import load
 from icsap_jax.contracts.classical import best_linear, value_of
-from icsap_jax.contracts.family_evaluation import tables_of
+from icsap_jax.contracts.family.evaluation import tables_of
 from icsap_jax.contracts.tables import Tables
 from icsap_jax.exact import lp
 from icsap_jax.files import write_json

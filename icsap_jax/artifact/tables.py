@@ -1,9 +1,10 @@
 """A learned rule on a CSV: one question a row in, one answer a row out.
 
 This file knows CSV; what the columns mean is the domain's `Table`, which has `columns` and `output_columns`, `inputs(numbers,
-refuse)` from the numbers [R, columns] to the rule's inputs, and `outputs(numbers, answers)` back to [R, output_columns]. Rows are
-read, answered and written in batches, and the output appears only when every row was right. A row is called by its line in the
-file, where the header is row 1.
+refuse)` from the numbers [R, columns] to the rule's inputs, and `outputs(numbers, answers)` back to [R, output_columns]; where its
+columns hold numbers of things, `sizes` says how many there are; where it draws lots, `seed(seed)` says by which. Rows are read,
+answered and written in batches, and the output appears only when every row was right. A row is called by its line in the file, where
+the header is row 1.
 """
 
 from __future__ import annotations
@@ -32,15 +33,18 @@ LABELS = ("id", "label")  # columns that are handed through
 Row = tuple[int, list[str]]
 
 
-def apply(artifact: Path, input_csv: Path, output_csv: Path | None = None) -> int:
+def apply(artifact: Path, input_csv: Path, output_csv: Path | None = None, seed: int = 0) -> int:
     """Answer every row of `input_csv` by the rule of an artifact (or of the run that holds it); write `output_csv`, or standard
-    output when None, and return the number of rows. Raises ConfigError naming row and column, and then writes nothing."""
+    output when None, and return the number of rows. Where the rule draws lots, it does by `seed`. Raises ConfigError naming row and
+    column, and then writes nothing."""
     runtime.prepare()
     loaded = load(artifact)
     hook = loaded.config.problem.hook("table")
     if hook is None:
         raise ConfigError(f"{artifact}: a rule for a problem of kind '{loaded.manifest['domain']}' cannot be applied to a table.")
     table, input_csv = hook(loaded.problem, loaded.env), Path(input_csv)
+    if hasattr(table, "seed"):
+        table.seed(seed)
     if output_csv is None:
         with tempfile.TemporaryFile("w+", newline="", encoding="utf-8") as buffer:
             count = _answer(loaded.rule, table, input_csv, buffer)
@@ -66,7 +70,12 @@ def _answer(rule: Any, table: Any, source: Path, sink: TextIO) -> int:
             writer.writerow([*(header[place] for place in labels), *table.output_columns])
             while batch := list(islice(rows, BATCH)):
                 numbers = _numbers(batch, header, places, table.columns, source)
-                inputs = table.inputs(numbers, lambda row, column, text, batch=batch: _wrong(source, batch[row][0], column, text))
+
+                def refuse(row: int, column: str, text: str, batch: list[Row] = batch) -> ConfigError:
+                    return _wrong(source, batch[row][0], column, text)
+
+                _whole_numbers(numbers, getattr(table, "sizes", {}), refuse)
+                inputs = table.inputs(numbers, refuse)
                 outputs = table.outputs(numbers, {name: np.asarray(value) for name, value in compute(*inputs).items()})
                 for (_, cells), answer in zip(batch, outputs.tolist(), strict=True):
                     writer.writerow([*(cells[place] for place in labels), *(f"{value:.9g}" for value in answer)])
@@ -142,6 +151,15 @@ def _number(cell: str) -> float:
         return float(cell)
     except ValueError:
         return float("nan")
+
+
+def _whole_numbers(numbers: np.ndarray, sizes: dict[str, int], refuse: Any) -> None:
+    """Raise `refuse(row, column, text)` for the first cell [R, columns] that is no whole number below its column's size."""
+    for place, (column, size) in enumerate(sizes.items()):
+        cells = numbers[:, place]
+        wrong = np.flatnonzero((cells != np.round(cells)) | (cells < 0) | (cells >= size))
+        if len(wrong):
+            raise refuse(int(wrong[0]), column, f"{cells[wrong[0]]:g} should be a whole number from 0 to {size - 1}")
 
 
 def _wrong(source: Path, line: int, column: str, text: str) -> ConfigError:

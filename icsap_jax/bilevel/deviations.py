@@ -18,7 +18,7 @@ import numpy as np
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.gap import gap_and_decision, own, unilateral
-from icsap_jax.bilevel.replies import HardReply, hard_reply
+from icsap_jax.bilevel.replies import Reply, reply
 from icsap_jax.bilevel.responses import beside, deviated_utility, pure_actions, refine
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
 
@@ -152,27 +152,27 @@ def box_gap(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw,
 @register_dataclass
 @dataclass(frozen=True)
 class Reaction:
-    """What finite agents do about a rule, exactly: the `decision`; the hard `reply` of a lone agent, ties both ways; the `gap`
-    [I, N], what is lost by doing as recommended, or where nothing is recommended by the reply; and the `weight` [I, N|1] of each
+    """What finite agents do about a rule, exactly: the `decision`; their `reply`, ties both ways; the `gap` [I, N], what each loses by
+    doing as recommended while the others do, or where nothing is recommended by the reply; and the `weight` [I, N|1] of each
     information set."""
 
     decision: Tree
-    reply: HardReply
+    reply: Reply
     gap: Array
     weight: Array
 
 
 @partial(jax.jit, static_argnames=("problem",))
 def reaction(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> Reaction:
-    """Of a problem with finitely many actions and one agent; no margin is asked."""
+    """Of a problem with finitely many actions; no margin is asked."""
     action = problem.recommended(env, draw)
     if action is None:
         decision = problem.decide(env, rule, draw.seen, None)
     else:
         deviations = pure_actions(problem, env, draw).astype(draw.weight.dtype)
         gap, decision = gap_and_decision(replace(problem, margin=0.0), env, rule, draw, action, deviations)
-    reply = hard_reply(problem, env, draw, decision)
-    return Reaction(decision, reply, reply.loss if action is None else gap, problem.weight(env, draw, decision))
+    found = reply(problem, env, draw, decision)
+    return Reaction(decision, found, found.loss if action is None else gap, problem.weight(env, draw, decision))
 
 
 def single(tree: Tree) -> Tree:

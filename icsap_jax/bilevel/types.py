@@ -95,10 +95,11 @@ class Problem(Protocol):
     kept aside; `judged_on(seed, count)`: the problem told which draws it will be judged on, so that its exact answers are on the same;
     `reservation(env, draw)` [I, N]: what agents get elsewhere; `infeasibility(env, decision)` []: by how much more is given than there
     is; `scale(env)` []: the size of payoffs, in which temperatures and ties are measured; `payoffs(env, draw, decision)` [I, N, A]: the
-    utility of each pure action of a lone agent, where that is sooner had than by trying them; `start(env, draw)` [I, N, T]: where to
-    look for a stationary reply from; `export_inputs(env)`: example inputs of the compiled rule; and as constants `sampled`: finite
-    actions meet sampled profiles; `enumerated`: reports meet every profile with its weight; `committed`: the decision is made before
-    anyone acts, so that `decide` ignores the action and is asked once.
+    utility of each agent's pure actions, where that is sooner had than by trying them and others' do not matter; `temperature(env)` []:
+    agents are quantal, and this is theirs; `start(env, draw)` [I, N, T]: where to look for a stationary reply from;
+    `export_inputs(env)`: example inputs of the compiled rule; and as constants `sampled`: finite actions meet sampled profiles;
+    `enumerated`: reports meet every profile with its weight; `separable`: no agent's utility depends on what others do; `committed`:
+    the decision is made before anyone acts, so that `decide` ignores the action and is asked once.
     """
 
     agents: int

@@ -66,7 +66,8 @@ class Model(BaseModel):
 
 class Kind(Model):
     """One of several ways to fill a place in a problem file. A concrete kind has `kind: Literal["name"] = "name"`, a `builder`
-    ("module:attribute", or a function) and at least one entry in `examples`, a valid mapping small enough to test with."""
+    ("module:attribute", or a function; none where its properties say all there is to know) and at least one entry in `examples`, a
+    valid mapping small enough to test with."""
 
     builder: ClassVar[Any] = None
     examples: ClassVar[list[dict[str, Any]]] = [{}]
@@ -125,11 +126,12 @@ class PriorModel(Kind):
 class Problem(Kind):
     """An environment. `build(folder)` gives (problem, env). The hooks name functions of its domain, None where there is none: `check`
     refuses, before anything is written, a problem without a solution; `optimum`, `baselines`, `control` and `pictures` are given the
-    problem and its numbers; `polish` makes a trained rule exact where that is possible, `details` tells more about one, `table`
-    applies one to a CSV, and `listing` gives the rows of one that is a list. `defaults` are the domain's values for rule, training and
-    evaluation, laid under the user's."""
+    problem and its numbers; `bound` gives a proven upper bound on the objective, by multipliers that it learns; `polish` makes a trained
+    rule exact where that is possible, `details` tells more about one, `table` applies one to a CSV, and `listing` gives the rows of one
+    that is a list. `defaults` are the domain's values for rule, training and evaluation, laid under the user's."""
 
     optimum: ClassVar[Any] = None
+    bound: ClassVar[Any] = None
     control: ClassVar[Any] = None
     baselines: ClassVar[Any] = None
     check: ClassVar[Any] = None

@@ -24,9 +24,10 @@ from icsap_jax.config.reading import ConfigError
 
 @cache
 def import_schemas() -> None:
-    """Import every `icsap_jax/*/schema.py`."""
-    for path in sorted(Path(__file__).parents[1].glob("*/schema.py")):
-        importlib.import_module(f"icsap_jax.{path.parent.name}.schema")
+    """Import every `schema.py` of the package, those of its domains and of what stands in a domain's folders."""
+    package = Path(__file__).parents[1]
+    for path in sorted(package.glob("*/**/schema.py")):
+        importlib.import_module(".".join(["icsap_jax", *path.relative_to(package).with_suffix("").parts]))
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from icsap_jax.bilevel.types import Rule
-from icsap_jax.contracts.table import whole_numbers
 
 Refuse = Callable[[int, str, str], Exception]
 
@@ -44,8 +43,7 @@ class IncentiveTable:
         self.columns, self.output_columns = list(self.sizes), ["incentive"]
 
     def inputs(self, numbers: np.ndarray, refuse: Refuse) -> tuple[np.ndarray]:
-        """What the human values, [S, A], whatever the rows. Raises `refuse(row, column, text)` for what is no number of one."""
-        whole_numbers(numbers, self.sizes, refuse)
+        """What the human values, [S, A], whatever the rows."""
         return (self.seen,)
 
     def outputs(self, numbers: np.ndarray, answers: dict[str, np.ndarray]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What a problem file may say about contracts over finitely many actions and outcomes; no jax.
 
-The other kinds of contracting problem have files of their own, `*_schema.py`, which are read with this one.
+The other kinds of contracting problem have folders of their own with a schema in each.
 """
 
 from __future__ import annotations
@@ -11,14 +11,6 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from icsap_jax.config import Kind, Numbers, OneOf, Problem, RuleModel, fault
-from icsap_jax.contracts import (  # noqa: F401  (their kinds are known by being read)
-    effort_schema,
-    family_schema,
-    relational_schema,
-    reputation_schema,
-    screening_schema,
-    warranty_schema,
-)
 
 ROUNDING = 1e-6  # thirds may be written with seven digits
 

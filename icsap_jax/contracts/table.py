@@ -24,20 +24,10 @@ class ContractTable:
         self.output_columns = ["payment"]
 
     def inputs(self, numbers: np.ndarray, refuse: Refuse) -> tuple[np.ndarray, np.ndarray]:
-        """Report and outcome [R] each, int32. Raises `refuse(row, column, text)` for the first that is no number of one."""
-        whole_numbers(numbers, self.sizes, refuse)
+        """Report and outcome [R] each, int32."""
         whole = numbers.astype(np.int32)
         return (whole[:, 0] if "report" in self.sizes else np.zeros(len(whole), np.int32)), whole[:, -1]
 
     def outputs(self, numbers: np.ndarray, answers: dict[str, np.ndarray]) -> np.ndarray:
         """The payment [R, 1]."""
         return answers["decision"].astype(np.float64)[:, None]
-
-
-def whole_numbers(numbers: np.ndarray, sizes: dict[str, int], refuse: Refuse) -> None:
-    """Raise `refuse(row, column, text)` for the first cell [R, columns] that is no whole number below its column's size."""
-    for place, (column, size) in enumerate(sizes.items()):
-        cells = numbers[:, place]
-        wrong = np.flatnonzero((cells != np.round(cells)) | (cells < 0) | (cells >= size))
-        if len(wrong):
-            raise refuse(int(wrong[0]), column, f"{cells[wrong[0]]:g} should be a whole number from 0 to {size - 1}")

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from icsap_jax.persuasion.problem import best_reply_value, tables
+from icsap_jax.persuasion.tables import game_of, scheme_value
 
 
 def baselines(problem: Any, env: Any, model: Any) -> dict[str, float]:
-    """The sender's expected utility under full and under no disclosure, by name."""
-    prior, sender, receiver = tables(model)
+    """The sender's expected utility under full and under no disclosure, what information costs paid, by name."""
+    game = game_of(model)
     return {
-        "full_disclosure": best_reply_value(np.diag(prior), sender, receiver, "for"),
-        "no_disclosure": best_reply_value(prior[:, None], sender, receiver, "for"),
+        "full_disclosure": scheme_value(game, np.diag(game.prior), "for"),
+        "no_disclosure": scheme_value(game, game.prior[:, None], "for"),
     }

@@ -1,62 +1,101 @@
-"""The exact best a sender can get: a linear programme over obedient recommendations, in float64.
+"""The exact best a sender can get, and the bound that is proven by multipliers it learns, for every variety of finite persuasion.
 
-    maximise  Σ x(ω,a) v(ω,a)   over x ≥ 0   subject to   Σ_a x(ω,a) = μ₀(ω),   Σ_ω x(ω,a) (u(ω,b) − u(ω,a) + margin) ≤ 0  for b ≠ a
-
-x is the joint probability of state and recommendation (Bergemann & Morris 2016). Any multipliers λ ≥ 0 on obedience prove an upper
-bound, and the programme's own prove the optimum, so the answer carries its certificate.
+Recommendations to exact receivers: a linear programme (`programme`); where information costs, a convex dual (`costly`). Fewer signals
+than could matter: a programme for every choice of what they may recommend. Quantal receivers: the concave envelope of the value over
+beliefs of two or three states (`envelope`); they have no programme, and no bound. The bound is learned without any programme, by the
+primal-dual method, and evaluated in float64.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from icsap_jax.exact.lp import solve
-from icsap_jax.persuasion.problem import tables
+from icsap_jax.bilevel.primal_dual import Programme, Solution, solve
+from icsap_jax.config import Config, ConfigError
+from icsap_jax.exact.lp import Infeasible
+from icsap_jax.persuasion import costly
+from icsap_jax.persuasion.envelope import concavified
+from icsap_jax.persuasion.programme import best, most_margin, obeyable, upper_bound
+from icsap_jax.persuasion.tables import Game, game_of, subsets
 
-
-@dataclass(frozen=True)
-class Scheme:
-    """An optimal scheme: its `value` to the sender, the `joint` probability [S, A] of state and recommendation, and what the
-    sender would gain if the receiver accepted losing one unit, the multipliers `obedience` [A, A] on (recommended, deviation)."""
-
-    value: float
-    joint: np.ndarray
-    obedience: np.ndarray
-
-
-def best_scheme(prior: np.ndarray, sender: np.ndarray, receiver: np.ndarray, margin: float = 0.0) -> Scheme:
-    """The best of all schemes that are obeyed with at least `margin` to spare, given the recommendation; ties are broken for the
-    sender. Raises `exact.lp.Infeasible` where no scheme leaves that margin."""
-    states, actions = receiver.shape
-    pairs = [(a, b) for a in range(actions) for b in range(actions) if a != b]
-    disobedience = np.zeros((len(pairs), states, actions))
-    for row, (a, b) in enumerate(pairs):
-        disobedience[row, :, a] = receiver[:, b] - receiver[:, a] + margin
-    solution = solve(
-        sender.ravel(), at_most=(disobedience.reshape(len(pairs), -1), np.zeros(len(pairs))) if pairs else None,
-        equal=(np.kron(np.eye(states), np.ones(actions)), prior), maximise=True,
-    )  # fmt: skip
-    obedience = np.zeros((actions, actions))
-    for dual, pair in zip(solution.duals_at_most, pairs, strict=True):
-        obedience[pair] = max(dual, 0.0)
-    return Scheme(value=solution.value, joint=solution.x.reshape(states, actions), obedience=obedience)
-
-
-def upper_bound(prior: np.ndarray, sender: np.ndarray, receiver: np.ndarray, obedience: np.ndarray) -> float:
-    """Σ_ω μ₀(ω) max_a [v(ω,a) + Σ_b λ(a,b) (u(ω,a) − u(ω,b))]: no obedient scheme gives the sender more, whatever λ ≥ 0 is."""
-    gains = receiver * obedience.sum(1) - receiver @ obedience.T
-    return float(prior @ (sender + gains).max(1))
+MOST_SUBSETS = 5000  # programmes that are tried where signals are few
+SOURCE = "Kamenica & Gentzkow 2011; Bergemann & Morris 2016"
+NOTHING: dict[str, Any] = {"value": None, "method": None, "source": None, "upper_bound": None}
 
 
 def optimum(problem: Any, env: Any, model: Any) -> dict[str, Any]:
-    """{"value", "method", "source", "upper_bound"}: the sender's expected utility without any margin, and the bound its duals prove."""
-    scheme = best_scheme(*tables(model))
-    return {
-        "value": scheme.value,
-        "method": "linear programme over obedient recommendations",
-        "source": "Kamenica & Gentzkow 2011; Bergemann & Morris 2016",
-        "upper_bound": upper_bound(*tables(model), scheme.obedience),
-    }
+    """{"value", "method", "source", "upper_bound"}: the sender's expected utility without any margin, and the bound that duals prove;
+    nulls where nothing exact is known."""
+    game = game_of(model)
+    profiles = game.profiles()
+    worth, obedience = game.worth(profiles), game.obedience(profiles)
+    scarce = model.signals is not None and model.signals < min(len(profiles), len(game.prior))
+    if game.precision is not None:
+        found = None if model.signals is not None and model.signals < len(game.prior) else concavified(game)
+        method = "concave envelope of the value over a fine grid of beliefs"
+        return NOTHING if found is None else told(found.value, method, "Kamenica & Gentzkow 2011", None)
+    if game.cost > 0:
+        dual = costly.best(game.prior, worth, obedience, game.cost)
+        if dual is None:
+            return NOTHING
+        method = "convex dual over multipliers of obedience and prices of states"
+        return told(None if scarce else dual.bound, method, "Gentzkow & Kamenica 2014", dual.bound)
+    scheme = best(game.prior, worth, obedience)
+    proven = upper_bound(game.prior, worth, obedience, scheme.multipliers)
+    if not scarce:
+        return told(scheme.value, "linear programme over obedient recommendations", SOURCE, proven)
+    choices = subsets(len(profiles), model.signals, MOST_SUBSETS)
+    if choices is None:
+        return told(None, "linear programme over obedient recommendations, with as many signals as it likes", SOURCE, proven)
+    value = max(best_of(game, worth[list(chosen)], obedience[list(chosen)]) for chosen in choices)
+    return told(value, f"a linear programme for each choice of {model.signals} recommendations", SOURCE, proven)
+
+
+def told(value: float | None, method: str, source: str, proven: float | None) -> dict[str, Any]:
+    """As `optimum` answers."""
+    return {"value": value, "method": method, "source": source, "upper_bound": proven}
+
+
+def best_of(game: Game, worth: np.ndarray, obedience: np.ndarray) -> float:
+    """The value of the best scheme of these recommendations alone; −inf where they cannot be obeyed."""
+    try:
+        return best(game.prior, worth, obedience).value
+    except Infeasible:
+        return -np.inf
+
+
+def primal_dual(game: Game, profiles: np.ndarray, margin: float = 0.0) -> Solution:
+    """Scheme and multipliers of recommending `profiles` [J, T], in float64, by the primal-dual method."""
+    with jax.enable_x64(True):
+        given = Programme(*map(jnp.asarray, (game.worth(profiles), game.obedience(profiles, margin), np.eye(len(game.prior)), game.prior)))
+        return jax.tree.map(np.asarray, solve(given))
+
+
+def bound(problem: Any, env: Any, model: Any) -> float | None:
+    """A proven upper bound on what the sender gets from receivers that do their best, whatever it says; None for quantal ones."""
+    game = game_of(model)
+    profiles = game.profiles()
+    worth, obedience = game.worth(profiles), game.obedience(profiles)
+    if game.precision is not None:
+        return None
+    if game.cost > 0:
+        dual = costly.best(game.prior, worth, obedience, game.cost)
+        return None if dual is None else dual.bound
+    return upper_bound(game.prior, worth, obedience, np.asarray(primal_dual(game, profiles).multiplier))
+
+
+def check(problem: Any, env: Any, config: Config) -> None:
+    """Raises ConfigError where no scheme is obeyed with the margin that is asked for."""
+    model = config.problem
+    game = game_of(model)
+    if not problem.direct or not problem.margin:
+        return
+    if not obeyable(game.prior, game, game.profiles(), problem.margin):
+        raise ConfigError(
+            f"{config.source}: problem.obedience_margin = {problem.margin:g}: no scheme makes the receiver that sure; the most any leaves "
+            f"is {most_margin(game.prior, game):.4g}. Lower it."
+        )

@@ -1,41 +1,50 @@
-"""Persuasion by obedience: a sender who sees the state recommends an action; a receiver who sees only the recommendation obeys
-(Kamenica & Gentzkow 2011; Bergemann & Morris 2016, where such rules are Bayes correlated equilibria).
+"""Persuasion: a sender who sees the state says something; a receiver, who knows the prior and what would be said when, updates its
+belief by Bayes' rule and acts (Kamenica & Gentzkow 2011; eq. 19–20 of Zhang et al. 2024).
 
-The states are few, so nothing is sampled: a draw is every state with its mass. The receiver's information sets are the signals,
-one for each action, Z = A: following signal z means playing action z. The incentive gap of a signal is what the receiver would
-gain, at the posterior that signal leaves it with, by the best other action; weighted by the mass of the signal it is linear in
-the rule. Letters: S states, A actions, Z = A signals, one agent.
+States are few, so nothing is sampled: a draw is every state with its mass. Information sets are the signals. Where the signals are
+recommendations, one for each profile of the types' actions, what is recommended is obedience, and the incentive gap of a signal is what
+a type would gain, at the posterior that signal leaves it with, by the best other action; weighted by the mass of the signal it is linear
+in the rule. Where there is a number of signals without a meaning, or the receiver is quantal, nothing is recommended, the receiver does
+what it does, and F depends on it.
+
+Letters: S states, A actions, Z signals, N agents: the types of the receiver, which all hear the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import xlogy
 from jax.tree_util import register_dataclass
 
-from icsap_jax.bilevel.replies import TIE
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule
+from icsap_jax.persuasion.tables import UNSENT, Game, game_of, profiles_of
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class PersuasionEnv:
-    """The numbers: `prior` [S], and the utility of the `sender` and of the `receiver` in each state under each action, [S, A]."""
+    """The numbers: `prior` [S]; the utility of the `sender` [S, A] and of each type of the `receiver` [N, S, A]; `type_prior` [N];
+    `cost` [] of a nat of information; `temperature` [] of a quantal receiver, 1 / precision."""
 
     prior: Array
     sender: Array
     receiver: Array
+    type_prior: Array
+    cost: Array
+    temperature: Array
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Decision:
-    """`signal` [S, Z]: the probability of each recommendation in each state; `joint` [S, Z]: times the prior; `posterior` [S, Z]:
-    the receiver's belief over states after each signal, the prior where a signal has no mass."""
+    """`signal` [S, Z]: the probability of each signal in each state; `joint` [S, Z]: times the prior; `posterior` [S, Z]: the
+    receiver's belief over states after each signal, the prior where a signal has no mass."""
 
     signal: Array
     joint: Array
@@ -44,79 +53,99 @@ class Decision:
 
 @dataclass(frozen=True)
 class Persuasion:
-    """S states and A actions; `margin`: by how much obeying must beat every other action, given the recommendation."""
+    """S states, A actions, N = `agents` types of receiver, Z `signals`, which are recommendations where `direct`; `margin`: by how much
+    obeying must beat every other action, given the recommendation; `costly` signals; a `quantal` receiver."""
 
     states: int
     actions: int
+    signals: int
+    direct: bool = True
     margin: float = 0.0
     agents: int = 1
+    costly: bool = False
+    quantal: bool = False
     rowwise: bool = False
     objective: tuple[str, ...] = ("sender",)
     committed: ClassVar[bool] = True
+    separable: ClassVar[bool] = True
 
     def draw(self, env: PersuasionEnv, key: Array, count: int) -> Draw:
         """Every state [S] with its prior mass; the designer sees the state, by number. `key` and `count` are not needed."""
         return Draw(weight=jnp.asarray(env.prior), types=None, seen=jnp.arange(self.states))
 
     def space(self, env: PersuasionEnv, draw: Draw) -> Finite:
-        """All actions after every signal, [1, 1, A]."""
-        return Finite(mask=jnp.ones((1, 1, self.actions), bool))
+        """All actions after every signal, [1, N, A]."""
+        return Finite(mask=jnp.ones((1, self.agents, self.actions), bool))
 
-    def recommended(self, env: PersuasionEnv, draw: Draw) -> Array:
-        """Obedience: after signal z, action z for certain, [Z, 1, A]."""
-        return jnp.eye(self.actions)[:, None]
+    def recommended(self, env: PersuasionEnv, draw: Draw) -> Array | None:
+        """Obedience: after signal j each type's part of profile j for certain, [Z, N, A]; None where signals have no meaning."""
+        return jnp.eye(self.actions)[profiles_of(self.actions, self.agents)] if self.direct else None
 
     def scale(self, env: PersuasionEnv) -> Array:
         """The range of the receiver's payoffs, in which ties are measured."""
-        return jnp.ptp(env.receiver)
+        return jnp.ptp(jnp.asarray(env.receiver))
 
-    def decide(self, env: PersuasionEnv, rule: Rule, seen: Array, action: Array) -> Decision:
+    @property
+    def temperature(self) -> Callable[[PersuasionEnv], Array] | None:
+        """Of a quantal receiver."""
+        return (lambda env: env.temperature) if self.quantal else None
+
+    def decide(self, env: PersuasionEnv, rule: Rule, seen: Array, action: Array | None) -> Decision:
         """What the sender says in each state and what that makes the receiver believe; the receiver's action plays no part."""
         signal = rule(seen)
         joint = env.prior[:, None] * signal
         mass = joint.sum(0, keepdims=True)
         # The inner `where` keeps 0/0 out of the gradient, the outer one out of the value.
-        posterior = jnp.where(mass > 0, joint / jnp.where(mass > 0, mass, 1.0), env.prior[:, None])
+        posterior = jnp.where(mass > UNSENT, joint / jnp.where(mass > UNSENT, mass, 1.0), env.prior[:, None])
         return Decision(signal=signal, joint=joint, posterior=posterior)
 
+    def payoffs(self, env: PersuasionEnv, draw: Draw, decision: Decision) -> Array:
+        """What each type expects of each action at the posterior, [Z, N, A]."""
+        return jnp.einsum("sz,nsa->zna", decision.posterior, env.receiver)
+
     def utility(self, env: PersuasionEnv, draw: Draw, decision: Decision, action: Array) -> Array:
-        """What the receiver expects at its posterior, […, Z, 1], from actions […, Z|1, 1, A]."""
-        expected = decision.posterior.T @ env.receiver  # [Z, A]
-        return (action * expected.reshape(*[1] * (action.ndim - 3), self.actions, 1, self.actions)).sum(-1)
+        """What each type expects at its posterior, […, Z, N], from actions […, Z|1, N, A]."""
+        expected = self.payoffs(env, draw, decision)
+        return (action * expected.reshape(*[1] * (action.ndim - 3), *expected.shape)).sum(-1)
 
     def weight(self, env: PersuasionEnv, draw: Draw, decision: Decision) -> Array:
-        """The mass of each signal, [Z, 1]."""
-        return decision.joint.sum(0)[:, None]
+        """The mass of each signal with each type, [Z, N]."""
+        return decision.joint.sum(0)[:, None] * jnp.asarray(env.type_prior)[None]
 
     def score(self, env: PersuasionEnv, draw: Draw, decision: Decision, action: Array) -> Outcome:
-        """What sender and receiver get in each state, [S] each, when `action` [Z, 1, A] follows the signals."""
-        played = decision.signal @ action[:, 0]  # [S, A]
-        sender, receiver = (played * env.sender).sum(-1), (played * env.receiver).sum(-1)
-        return Outcome(value=sender, objectives={"sender": sender, "receiver": receiver}, constraints={})
+        """What sender and receiver get in each state, [S] each, when `action` [Z, N, A] follows the signals. The sender pays `cost` for
+        a nat of mutual information, a state's share of which is Σ_z π(z|ω) log(π(z|ω) / mass of z)."""
+        played = jnp.einsum("sz,zna->sna", decision.signal, action) * jnp.asarray(env.type_prior)[None, :, None]
+        sender = (played.sum(1) * env.sender).sum(-1)
+        receiver = jnp.einsum("sna,nsa->s", played, env.receiver)
+        told = {"sender": sender, "receiver": receiver}
+        if self.costly:
+            mass = decision.joint.sum(0)[None]
+            told["information"] = (xlogy(decision.signal, decision.signal) - xlogy(decision.signal, mass)).sum(-1)
+            sender = sender - env.cost * told["information"]
+        return Outcome(value=sender, objectives=told, constraints={})
+
+    def export_inputs(self, env: PersuasionEnv) -> tuple[np.ndarray]:
+        """Every state once, by number."""
+        return (np.arange(self.states, dtype=np.int32),)
 
 
-def best_reply_value(
-    joint: np.ndarray, sender: np.ndarray, receiver: np.ndarray, ties: Literal["for", "against"], tolerance: float = TIE
-) -> float:
-    """What the sender gets when the receiver best-replies to each of the signals with joint probabilities [S, Z] with the states;
-    actions within `tolerance` of the best, as a share of the range of its payoffs, are ties, broken `for` or `against` the sender.
-    Utilities [S, A]."""
-    joint = joint[:, joint.sum(0) > 0]
-    expected = joint.T @ receiver / joint.sum(0)[:, None]  # [Z, A], at the posterior
-    tied = expected >= expected.max(1, keepdims=True) - tolerance * np.ptp(receiver)
-    if ties == "for":
-        return float(np.where(tied, joint.T @ sender, -np.inf).max(1).sum())
-    return float(np.where(tied, joint.T @ sender, np.inf).min(1).sum())
-
-
-def tables(model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The prior [S], the sender's and the receiver's utilities [S, A] of a problem file, float64, the prior summing to one."""
-    prior, sender, receiver = (np.asarray(table, np.float64) for table in (model.prior, model.sender, model.receiver))
-    return prior / prior.sum(), sender, receiver
+def posed(game: Game, margin: float, signals: int | None) -> tuple[Persuasion, PersuasionEnv]:
+    """A game as problem and numbers; `signals` None: recommendations to an exact receiver, and to a quantal one as many as states,
+    since no scheme needs more posteriors (Kamenica & Gentzkow 2011, online appendix)."""
+    states, actions = game.sender.shape
+    quantal = game.precision is not None
+    direct = signals is None and not quantal
+    count = actions**game.types if direct else signals or states
+    problem = Persuasion(
+        states=states, actions=actions, signals=count, direct=direct, margin=0.0 if quantal else margin, agents=game.types,
+        costly=game.cost > 0, quantal=quantal,
+    )  # fmt: skip
+    temperature = np.asarray(1.0 / game.precision if game.precision is not None else 1.0)
+    # float64 until something is compiled: rounding would break the receiver's ties.
+    return problem, PersuasionEnv(game.prior, game.sender, game.receiver, game.type_prior, np.asarray(game.cost), temperature)
 
 
 def build(model: Any, folder: Path) -> tuple[Persuasion, PersuasionEnv]:
     """The game a problem file describes and its numbers."""
-    prior, sender, receiver = tables(model)  # float64 until something is compiled: rounding would break the receiver's ties
-    states, actions = receiver.shape
-    return Persuasion(states=states, actions=actions, margin=float(model.obedience_margin)), PersuasionEnv(prior, sender, receiver)
+    return posed(game_of(model), float(model.obedience_margin), model.signals)

@@ -6,8 +6,6 @@ never exceed the closed form; how far it may stay below follows from the grid an
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,8 +16,9 @@ from icsap_jax.auctions.problem import Decision
 from icsap_jax.bilevel.deviations import JOINT_BUDGET, TILE, Search, box_gap, candidates, double, find, judge, reaction, single
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.config import parse
-from icsap_jax.persuasion import problem as persuasion
+from icsap_jax.persuasion.problem import posed
 from icsap_jax.persuasion.rules import Signal
+from icsap_jax.persuasion.tables import Game
 
 DEFAULT = Search(joint=None, single=101, starts=16, steps=100)
 PROFILES = TILE  # searched at once, so all these searches have one shape
@@ -245,10 +244,9 @@ def test_the_gap_of_a_persuasion_game_is_bayes_rule_by_hand() -> None:
     rng = np.random.default_rng(0)
     prior, sender, receiver = rng.dirichlet(np.ones(3)), rng.random((3, 3)), rng.random((3, 3))
     with jax.enable_x64(True):
-        problem, env = persuasion.build(SimpleNamespace(prior=prior, sender=sender, receiver=receiver, obedience_margin=0.5), None)
-        rule = Rule.of(Signal(3, 3, rngs=nnx.Rngs(0)))
+        problem, env = posed(Game.single(prior, sender, receiver), 0.5, None)
         logits = rng.normal(size=(3, 3))
-        rule = Rule(params=jax.tree.map(lambda _: jnp.asarray(logits), rule.params), graph=rule.graph)
+        rule = Rule.of(Signal(jnp.asarray(logits)))
         found = reaction(problem, env, rule, problem.draw(env, jax.random.key(0), 1))
     says = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     joint = prior[:, None] * says  # [S, Z]

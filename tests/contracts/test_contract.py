@@ -17,7 +17,7 @@ from icsap_jax.bilevel.replies import hard_reply
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.config import Config, ConfigError, load, parse
 from icsap_jax.contracts.classical import value_of
-from icsap_jax.contracts.families import hidden_action, typed
+from icsap_jax.contracts.family.instances import hidden_action, typed
 from icsap_jax.contracts.problem import posed, tables
 from icsap_jax.contracts.programmes import best_contract
 from icsap_jax.contracts.rules import Schedule, sketches

@@ -18,9 +18,9 @@ from icsap_jax.bilevel.fit import Trainer
 from icsap_jax.bilevel.stationary import Stationary, stationary_reply
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.config import ConfigError, parse
-from icsap_jax.contracts import effort_schema  # noqa: F401  its kinds are known once it is imported
-from icsap_jax.contracts.effort import Slopes
-from icsap_jax.contracts.effort_exact import of_model
+from icsap_jax.contracts.effort import schema  # noqa: F401  its kinds are known once it is imported
+from icsap_jax.contracts.effort.exact import of_model
+from icsap_jax.contracts.effort.problem import Slopes
 
 QUICK = {"xla_backend_optimization_level": 0}  # compiling is most of what these tests cost
 ROUNDING = 1e-9  # float64, and Newton's last step

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from icsap_jax.contracts.classical import first_best, zero_contract
-from icsap_jax.contracts.families import hidden_action, typed
+from icsap_jax.contracts.family.instances import hidden_action, typed
 
 SIZES = {(5, 5): 10, (10, 10): 10, (25, 25): 10, (50, 50): 5, (10, 100): 5, (100, 10): 5}  # the case's 45 instances: seeds 0, 1, …
 

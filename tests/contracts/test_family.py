@@ -16,11 +16,11 @@ from icsap_jax.bilevel.check import gradient_error
 from icsap_jax.bilevel.deviations import double
 from icsap_jax.bilevel.fit import Trainer, member, run
 from icsap_jax.config import ConfigError, parse
-from icsap_jax.contracts import family_evaluation as judged
 from icsap_jax.contracts.classical import best_linear, first_best, value_of, zero_contract
-from icsap_jax.contracts.families import hidden_action
-from icsap_jax.contracts.family import Instances, OrderedSoftmax
-from icsap_jax.contracts.family_rules import finished, points
+from icsap_jax.contracts.family import evaluation as judged
+from icsap_jax.contracts.family.instances import hidden_action
+from icsap_jax.contracts.family.problem import Instances, OrderedSoftmax
+from icsap_jax.contracts.family.rules import finished, points
 from icsap_jax.contracts.programmes import best_contract
 from icsap_jax.contracts.tables import Tables
 from icsap_jax.run import initial_state

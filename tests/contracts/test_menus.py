@@ -9,7 +9,7 @@ import pytest
 
 from icsap_jax.contracts import programmes
 from icsap_jax.contracts.classical import value_of
-from icsap_jax.contracts.families import typed
+from icsap_jax.contracts.family.instances import typed
 from icsap_jax.contracts.menus import randomised_menu
 from icsap_jax.contracts.programmes import alone, best_contract, least_pay
 from icsap_jax.contracts.shapes import Terms

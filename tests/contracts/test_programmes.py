@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from icsap_jax.contracts.classical import best_linear, first_best, value_of, zero_contract
-from icsap_jax.contracts.families import hidden_action, typed
+from icsap_jax.contracts.family.instances import hidden_action, typed
 from icsap_jax.contracts.programmes import best_contract, every_action, insured_value, least_pay
 from icsap_jax.contracts.shapes import Terms
 from icsap_jax.contracts.tables import Cara, Linear, Sqrt, Tables

@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import brentq
 
 from icsap_jax.config import ConfigError, parse
-from icsap_jax.contracts import relational_schema  # noqa: F401  (its kinds become known)
-from icsap_jax.contracts.relational_optimum import critical_discount, optimum, relationship
+from icsap_jax.contracts.relational import schema  # noqa: F401  (its kinds become known)
+from icsap_jax.contracts.relational.optimum import critical_discount, optimum, relationship
 
 SEEN = {"surplus": [0, 4, 6], "cost": [0, 1, 2.5], "discount": 0.6}
 HIDDEN = {**SEEN, "observable": False, "outcome_probabilities": [[0.9, 0.1], [0.5, 0.5], [0.2, 0.8]]}

@@ -13,11 +13,11 @@ import pytest
 from icsap_jax import evaluation
 from icsap_jax.bilevel.replies import logit_reply
 from icsap_jax.config import ConfigError, parse
-from icsap_jax.contracts import reputation_schema  # noqa: F401  its kinds are known once it is imported
-from icsap_jax.contracts.reputation_best import best, best_slope, best_table, slope_candidates, value_form
-from icsap_jax.contracts.reputation_details import details
-from icsap_jax.contracts.reputation_exact import agent_value, effective_weights, final_reputation, of_model, proportional
-from icsap_jax.contracts.suspension import best_plan
+from icsap_jax.contracts.reputation import schema  # noqa: F401  its kinds are known once it is imported
+from icsap_jax.contracts.reputation.best import best, best_slope, best_table, slope_candidates, value_form
+from icsap_jax.contracts.reputation.details import details
+from icsap_jax.contracts.reputation.exact import agent_value, effective_weights, final_reputation, of_model, proportional
+from icsap_jax.contracts.reputation.suspension import best_plan
 
 EXACT = 1e-9  # float64 sums, and programmes solved to 1e-10
 PLAIN = {"kind": "reputation", "agent_utility": [0.0, 1.0], "human_value": [3.0, -2.0], "decay": 0.5, "discount": 0.9, "horizon": 5,

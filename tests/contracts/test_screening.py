@@ -13,8 +13,8 @@ from icsap_jax import artifact
 from icsap_jax.bilevel.deviations import judge, reaction
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.config import ConfigError, parse
-from icsap_jax.contracts import screening_schema  # noqa: F401  (its kinds become known)
-from icsap_jax.contracts.screening_optimum import first_best, largest_quantity, market, single_contract, solve
+from icsap_jax.contracts.screening import schema  # noqa: F401  (its kinds become known)
+from icsap_jax.contracts.screening.optimum import first_best, largest_quantity, market, single_contract, solve
 
 SQUARE = {"kind": "power", "scale": 0.5, "exponent": 2}
 # Three of these five types have falling virtual types, so that the best menu pools them.

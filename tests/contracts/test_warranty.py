@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from icsap_jax.config import ConfigError, parse
-from icsap_jax.contracts import warranty_schema  # noqa: F401  (its kinds become known)
-from icsap_jax.contracts.warranty_optimum import DEFERRED, KEEP, baselines, best_for, best_menu, sale
+from icsap_jax.contracts.warranty import schema  # noqa: F401  (its kinds become known)
+from icsap_jax.contracts.warranty.optimum import DEFERRED, KEEP, baselines, best_for, best_menu, sale
 from icsap_jax.exact.lp import LpError
 
 CAR = {"survive": [0.4, 0.9], "value": 10, "reservation": [2, 6], "prior": [0.5, 0.5], "seller_discount": 0.9}

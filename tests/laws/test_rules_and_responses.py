@@ -169,7 +169,68 @@ def feasible_contract_family(problem, env, decision):
     np.testing.assert_allclose(np.asarray(decision.share).sum(-1), 1.0, atol=ROUNDING)
 
 
+def feasible_persuasion_dynamic(problem, env, decision):
+    """After every history the recommendations are a distribution, so are beliefs, and in every period something is recommended."""
+    signal, joint = np.asarray(decision.signal), np.asarray(decision.joint)
+    assert signal.min() >= 0
+    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
+    np.testing.assert_allclose(np.asarray(decision.posterior).sum(-1), 1.0, atol=ROUNDING)
+    np.testing.assert_allclose([joint[period].sum() for period in problem.tree.periods], 1.0, atol=ROUNDING)
+
+
+def feasible_persuasion_markov(problem, env, decision):
+    """For every outcome the recommendations are a distribution, so are beliefs, and the process is always somewhere."""
+    signal = np.asarray(decision.signal)
+    assert signal.min() >= 0
+    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
+    np.testing.assert_allclose(np.asarray(decision.posterior).sum(-1), 1.0, atol=ROUNDING)
+    np.testing.assert_allclose(np.asarray(decision.occupancy).sum(), 1.0, atol=ROUNDING)
+
+
+def feasible_persuasion_continuous(problem, env, decision):
+    """In every cell the messages are a distribution, and the posterior means average to the prior's."""
+    signal, mass = np.asarray(decision.signal), np.asarray(decision.joint).sum(0)
+    assert signal.min() >= 0
+    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
+    np.testing.assert_allclose(mass @ np.asarray(decision.mean), env.mass @ env.mean, atol=ROUNDING)
+
+
+def feasible_persuasion_gaussian(problem, env, decision):
+    """Of no direction of the state is less told than nothing, or more than all."""
+    shares = np.linalg.eigvalsh(np.asarray(decision.told))
+    assert shares.min() >= -ROUNDING
+    assert shares.max() <= 1 + ROUNDING
+
+
+def feasible_persuasion_many(problem, env, decision):
+    """In every state the recommendations are a distribution, and each receiver hears one of them."""
+    signal, heard = np.asarray(decision.signal), np.asarray(problem.weight(env, None, decision))
+    assert min(signal.min(), heard.min()) >= -ROUNDING
+    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
+    np.testing.assert_allclose(heard.sum(0), 1.0, atol=ROUNDING)
+
+
+def feasible_persuasion_actions(problem, env, decision):
+    """A type is recommended no more often than there is an action of it, and types' probabilities sum to one."""
+    recommended = np.asarray(decision.recommended)
+    assert recommended.min() >= 0
+    assert (recommended <= 1 - (1 - env.probabilities) ** problem.count + ROUNDING).all()
+    np.testing.assert_allclose([recommended.sum(), np.asarray(decision.another).sum()], 1.0, atol=ROUNDING)
+
+
+def feasible_persuasion_family(problem, env, decision):
+    """In every state of every game the recommendations are a distribution, and multipliers are never negative."""
+    signal = np.asarray(decision.told.signal)
+    assert signal.min() >= 0
+    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
+    assert np.asarray(decision.told.multiplier).min() >= 0
+
+
 FEASIBLE = {
+    "persuasion_family": feasible_persuasion_family,
+    "persuasion_actions": feasible_persuasion_actions, "persuasion_many": feasible_persuasion_many,
+    "persuasion_continuous": feasible_persuasion_continuous, "persuasion_gaussian": feasible_persuasion_gaussian,
+    "persuasion_dynamic": feasible_persuasion_dynamic, "persuasion_markov": feasible_persuasion_markov,
     "auction": feasible_auction, "contract": feasible_contract, "contract_family": feasible_contract_family, "effort": feasible_effort,
     "persuasion": feasible_persuasion, "relational": feasible_relational, "reputation": feasible_reputation,
     "screening": feasible_screening, "warranty": feasible_warranty,

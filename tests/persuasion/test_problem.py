@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from icsap_jax.bilevel.gap import gap_and_decision, mean_gap
 from icsap_jax.bilevel.replies import hard_reply
 from icsap_jax.bilevel.responses import Enumerate, pure_actions
 from icsap_jax.bilevel.types import Rule
-from icsap_jax.persuasion.problem import best_reply_value, build
-from icsap_jax.persuasion.rules import Signal, signal
+from icsap_jax.persuasion.problem import posed
+from icsap_jax.persuasion.rules import NEVER, Signal, signal
+from icsap_jax.persuasion.tables import Game, best_reply_value
 
 
 def game(prior, sender, receiver, margin=0.0):
-    """The problem and its numbers, built as from a problem file."""
-    return build(SimpleNamespace(prior=prior, sender=sender, receiver=receiver, obedience_margin=margin), None)
+    """The problem and its numbers, as from a problem file."""
+    return posed(Game.single(*(np.asarray(table, float) for table in (prior, sender, receiver))), margin, None)
 
 
 def says(probabilities) -> Rule:
     """The rule that sends each signal with these probabilities [S, Z]; a zero is a very low logit."""
     table = np.asarray(probabilities, np.float64)
-    rule = Rule.of(Signal(*table.shape, rngs=nnx.Rngs(0)))
-    return Rule(params=jax.tree.map(lambda _: jnp.asarray(np.log(np.maximum(table, 1e-300))), rule.params), graph=rule.graph)
+    return Rule.of(Signal(jnp.asarray(np.where(table > 0, np.log(np.where(table > 0, table, 1.0)), NEVER))))
 
 
 @pytest.fixture
@@ -88,7 +85,6 @@ def test_a_signal_that_is_never_sent_harms_no_number(prosecutor) -> None:
     """A signal of mass exactly zero leaves the belief at the prior, and no NaN in value, gap or gradient."""
     problem, env = prosecutor
     never = says([[0, 1], [0, 1]]).astype(jnp.float32)
-    never = Rule(params=jax.tree.map(lambda leaf: jnp.maximum(leaf, -1e4), never.params), graph=never.graph)
 
     def loss(rule):
         play = Enumerate().play(problem, env, rule, (), jax.random.key(0), 0, 1, {})
@@ -112,4 +108,4 @@ def test_ties_are_within_the_tolerance_and_no_wider() -> None:
     tied = hard_reply(problem, env, draw, decision, tolerance=1e-2)
     assert (float(tied.value), float(tied.adversarial_value)) == (5.0, 0.0)
     for ties, value in (("for", 5.0), ("against", 0.0)):
-        assert best_reply_value(np.ones((1, 1)), np.asarray(env.sender), np.asarray(env.receiver), ties, 1e-2) == value
+        assert best_reply_value(np.ones((1, 1)), env.sender, env.receiver[0], ties, 1e-2) == value

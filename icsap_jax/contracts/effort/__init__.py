@@ -1,0 +1,1 @@
+"""Linear wages for effort that nobody sees."""

@@ -1,0 +1,1 @@
+"""Contracts that nothing but their own future enforces."""

@@ -1,0 +1,1 @@
+"""Incentives that work through reputation."""

@@ -1,0 +1,1 @@
+"""A principal who screens types by what they take."""

@@ -1,0 +1,1 @@
+"""The used car: warranties and deposits as signals of quality."""

@@ -1,0 +1,1 @@
+"""Many alike actions, of one of which a receiver is persuaded."""

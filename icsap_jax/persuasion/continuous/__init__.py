@@ -1,0 +1,1 @@
+"""A state on an interval, and receivers who care for its mean."""

@@ -1,0 +1,1 @@
+"""A receiver who remembers every signal, and a state that may drift."""

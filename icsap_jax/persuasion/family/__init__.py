@@ -1,0 +1,1 @@
+"""One network for a whole population of persuasion games."""

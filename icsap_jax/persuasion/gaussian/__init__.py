@@ -1,0 +1,1 @@
+"""A Gaussian state and quadratic payoffs."""

@@ -1,0 +1,1 @@
+"""Several receivers, told in private or in public."""
