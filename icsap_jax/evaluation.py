@@ -50,7 +50,8 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
     value = measured["objective"]["value"]
     best = optimum["value"]
     measured["objective"]["name"] = objective_name(config, problem)
-    measured["objective"]["upper_bound"] = _hook(config, "bound", problem, env)
+    prove = config.problem.hook("bound")
+    measured["objective"]["upper_bound"] = prove(problem, env, config.problem, rule) if prove else None
     tell = config.problem.hook("details")
     if tell is not None:
         measured["details"].update(tell(problem, env, config.problem, config.rule, rule))

@@ -126,9 +126,9 @@ class PriorModel(Kind):
 class Problem(Kind):
     """An environment. `build(folder)` gives (problem, env). The hooks name functions of its domain, None where there is none: `check`
     refuses, before anything is written, a problem without a solution; `optimum`, `baselines`, `control` and `pictures` are given the
-    problem and its numbers; `bound` gives a proven upper bound on the objective, by multipliers that it learns; `polish` makes a trained
-    rule exact where that is possible, `details` tells more about one, `table` applies one to a CSV, and `listing` gives the rows of one
-    that is a list. `defaults` are the domain's values for rule, training and evaluation, laid under the user's."""
+    problem and its numbers; `bound` proves an upper bound on the objective, by multipliers that it learns or that the rule has; `polish`
+    makes a trained rule exact where that is possible, `details` tells more about one, `table` applies one to a CSV, and `listing` gives
+    the rows of one that is a list. `defaults` are the domain's values for rule, training and evaluation, laid under the user's."""
 
     optimum: ClassVar[Any] = None
     bound: ClassVar[Any] = None

@@ -75,7 +75,7 @@ def primal_dual(game: Game, profiles: np.ndarray, margin: float = 0.0) -> Soluti
         return jax.tree.map(np.asarray, solve(given))
 
 
-def bound(problem: Any, env: Any, model: Any) -> float | None:
+def bound(problem: Any, env: Any, model: Any, rule: Any = None) -> float | None:
     """A proven upper bound on what the sender gets from receivers that do their best, whatever it says; None for quantal ones."""
     game = game_of(model)
     profiles = game.profiles()

@@ -256,7 +256,7 @@ def test_objective_optimum_and_baselines_are_of_the_same_games(trained):
     assert found["objective"]["profiles"] == len(exact.optimum) == FEW
     assert found["optimum"]["value"] == pytest.approx(exact.optimum.mean())
     assert found["optimum"]["upper_bound"] == pytest.approx(exact.optimum.mean(), abs=1e-9)
-    assert found["baselines"]["better_of_the_two"] < found["objective"]["value"] < exact.optimum.mean() < found["details"]["bound"]["value"]
+    assert found["baselines"]["better_of_the_two"] < found["objective"]["value"] < exact.optimum.mean() < found["objective"]["upper_bound"]
     # Nobody gains by disobeying, and the margin leaves no tie to be broken.
     assert found["incentive_gap"]["max"] < 1e-12
     assert found["objective"]["adversarial_ties"] == pytest.approx(found["objective"]["value"], abs=1e-9)

@@ -89,7 +89,7 @@ def optimum(problem: Any, env: Any, model: Any) -> dict[str, Any]:
     }
 
 
-def bound(problem: Any, env: Any, model: Any) -> float:
+def bound(problem: Any, env: Any, model: Any, rule: Any = None) -> float:
     """An upper bound on what any obeyed rule gives the sender, by a learned multiplier."""
     given = tables(model)
     return upper_bound(*given, model.count, learned_multiplier(*given, model.count))

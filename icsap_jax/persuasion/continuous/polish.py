@@ -53,7 +53,7 @@ def obedient(problem: Steps, env: MeanEnv, model: Any, margin: float) -> tuple[n
     return signal / signal.sum(1, keepdims=True), multipliers
 
 
-def bound(problem: _ByTheMean, env: MeanEnv, model: Any) -> float:
+def bound(problem: _ByTheMean, env: MeanEnv, model: Any, rule: Any = None) -> float:
     """What no signal of the continuous state exceeds: the expected price at the multipliers found, whatever they are. To a quadratic
     receiver the price of a state is what the sender gets there, where that is convex in the mean, and else its tangent at the prior
     mean."""

@@ -55,7 +55,7 @@ def values(problem: DynamicPersuasion, env: DynamicEnv, rule: Rule) -> tuple[flo
         return float(reply.value), float(reply.adversarial_value)
 
 
-def bound(problem: DynamicPersuasion, env: DynamicEnv, model: Any) -> float | None:
+def bound(problem: DynamicPersuasion, env: DynamicEnv, model: Any, rule: Any = None) -> float | None:
     """What no obedient scheme exceeds, proved by the multipliers of the primal-dual method: no other number of its enters."""
     given = game(model)
     return upper_bound(given, solve(given)[1])

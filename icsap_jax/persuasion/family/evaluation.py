@@ -131,6 +131,11 @@ def _worst(problem: PersuasionFamily, env: Tree, draw: Draw, found: Reaction) ->
     return worst.value, worst.objectives["bound"]
 
 
+def proven(problem: PersuasionFamily, env: Tree, model: Any, rule: Rule) -> float:
+    """The mean over the games of what the rule's own multipliers prove."""
+    return float(achieved(problem, env, rule, fresh(problem, env)).bound.mean())
+
+
 def details(problem: PersuasionFamily, env: Tree, model: Any, rule_model: Any, rule: Rule) -> dict[str, Any]:
     """How near the rule comes, game by game, ties against the sender, and the better of full and no disclosure beside it; how near its
     bound. Shares of the game's optimum; a game whose optimum is nothing is left out."""

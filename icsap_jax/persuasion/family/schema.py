@@ -34,6 +34,7 @@ class PersuasionFamily(Problem):
     kind: Literal["persuasion_family"] = "persuasion_family"
     builder: ClassVar[Any] = "icsap_jax.persuasion.family.problem:build"
     optimum: ClassVar[Any] = "icsap_jax.persuasion.family.evaluation:optimum"
+    bound: ClassVar[Any] = "icsap_jax.persuasion.family.evaluation:proven"
     baselines: ClassVar[Any] = "icsap_jax.persuasion.family.evaluation:baselines"
     polish: ClassVar[Any] = "icsap_jax.persuasion.family.evaluation:settle"
     details: ClassVar[Any] = "icsap_jax.persuasion.family.evaluation:details"

@@ -36,7 +36,7 @@ def optimum(problem: Any, env: Any, model: Any) -> dict[str, Any]:
     return {"value": value, "method": "sum of positive eigenvalues", "source": "Tamura 2018", "upper_bound": value}
 
 
-def bound(problem: Any, env: Any, model: Any) -> float:
+def bound(problem: Any, env: Any, model: Any, rule: Any = None) -> float:
     """tr P of the multipliers found, made to dominate what they must whatever rounding did."""
     worth = in_own_units(model)
     size = np.linalg.norm(worth)

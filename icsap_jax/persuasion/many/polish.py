@@ -53,7 +53,7 @@ def _swept(prior: np.ndarray, joint: np.ndarray) -> np.ndarray:
     return joint * (prior / joint.sum(1))[:, None]
 
 
-def bound(problem: Any, env: Any, model: Any) -> float:
+def bound(problem: Any, env: Any, model: Any, rule: Any = None) -> float:
     """An upper bound on what any obeyed rule gives the sender, by learned multipliers, evaluated in float64."""
     given = game(model)
     return given.bound(primal_dual(given, -HAIR * given.size)[1])

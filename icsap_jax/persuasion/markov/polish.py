@@ -75,7 +75,7 @@ def stages(given: MarkovEnv, ahead: np.ndarray, margin: float) -> tuple[np.ndarr
     return np.swapaxes(joint / joint.sum(1, keepdims=True), 1, 2), multipliers * others[..., 0]
 
 
-def bound(problem: MarkovPersuasion, env: MarkovEnv, model: Any) -> float | None:
+def bound(problem: MarkovPersuasion, env: MarkovEnv, model: Any, rule: Any = None) -> float | None:
     """What no obedient scheme exceeds, proved by the multipliers of the primal-dual method: no other number of its enters."""
     given = tables(model)
     return upper_bound(given, problem.horizon, schemes(given, problem.horizon, 0.0)[1])
