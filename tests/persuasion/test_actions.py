@@ -122,7 +122,7 @@ def test_what_is_kept_is_obeyed_by_the_margin_and_no_more() -> None:
     found = judged(problem, env, rule)
     assert told["value_after_polish"] == pytest.approx(best(*tables(model), 20, problem.margin)[0], abs=1e-6)  # leads are finite
     assert float(found.reply.value) == float(found.reply.adversarial_value)
-    assert found.gap.max() == 0
+    assert found.gap.max() < 1e-12  # rounding of a utility computed twice
     assert told["value_after_polish"] == pytest.approx(optimum(None, None, model)["value"], abs=1e-3)
 
 

@@ -229,7 +229,7 @@ def test_bi_pooling_is_learned_by_a_table(table_run, case) -> None:
     assert exact - 1e-3 <= result["objective"]["value"] <= exact
     assert result["objective"]["adversarial_ties"] == result["objective"]["value"]
     assert result["objective"]["value"] == pytest.approx(told["value_after_polish"], abs=1e-12)
-    assert result["incentive_gap"]["max"] == 0
+    assert result["incentive_gap"]["max"] < 1e-12  # rounding of a utility computed twice
     assert told["value_before_polish"] >= 0.99 * exact > known["monotone_partition"]
     assert exact - 1e-9 <= result["objective"]["upper_bound"] <= exact + 1e-3
     assert (folder / "plots" / "signal.png").stat().st_size > 10_000

@@ -225,7 +225,7 @@ def test_the_known_value_is_learned_and_proved(trained, case) -> None:
     assert known - 1e-3 <= found["value"] <= known
     assert found["adversarial_ties"] == pytest.approx(found["value"], abs=EXACT)
     assert known - EXACT <= found["upper_bound"] <= known + 1e-6
-    assert trained["incentive_gap"]["max"] == 0.0
+    assert trained["incentive_gap"]["max"] < 1e-12  # rounding of a utility computed twice
     assert trained["details"]["without_margin"]["value"] == pytest.approx(known, abs=1e-6)
     assert trained["details"]["without_margin"]["adversarial_ties"] < 0.1  # on the point the receiver may as well not act
     assert trained["details"]["value_before_polish"] > trained["baselines"]["full_disclosure"]  # the polish does not do the learning

@@ -249,7 +249,7 @@ def test_what_is_kept_is_obeyed_with_the_margin_and_no_tie_matters(given) -> Non
     best = best_scheme(game(model), problem.margin).value
     assert told["value_after_polish"] == pytest.approx(best, abs=1e-6)  # of the interior method
     assert float(found.reply.value) == pytest.approx(float(found.reply.adversarial_value), abs=1e-12)
-    assert np.where(found.weight > 0, found.gap, 0).max() == 0
+    assert np.where(found.weight > 0, found.gap, 0).max() < 1e-12  # rounding of a utility computed twice
 
 
 def test_a_configured_case_is_learned(case, root, tmp_path) -> None:
@@ -263,7 +263,7 @@ def test_a_configured_case_is_learned(case, root, tmp_path) -> None:
     assert objective["value"] == pytest.approx(exact, abs=1e-3)
     assert objective["adversarial_ties"] == pytest.approx(objective["value"], abs=1e-9)
     assert exact - EXACT <= objective["upper_bound"] <= exact + 1e-3
-    assert result["incentive_gap"]["max"] == 0
+    assert result["incentive_gap"]["max"] < 1e-12
     assert result["details"]["value_before_polish"] >= 0.9 * exact
     free = result["details"]["without_margin"]
     assert free["value"] == pytest.approx(exact, abs=1e-5)
