@@ -22,7 +22,7 @@ from icsap_jax.persuasion.rules import NEVER
 from icsap_jax.persuasion.tables import Game, game_of, information, scheme_value
 
 TOUCHED = 1e-9  # of the prior: a signal sent less often is not told of
-UNUSED = 1e-7  # what an interior point leaves of a signal it does not want
+UNUSED, DUST = 1e-7, 1e-11  # what an interior point leaves of a signal it does not want, and of a state that it does not want there
 
 
 def meaning(problem: Persuasion, env: PersuasionEnv, rule: Rule) -> tuple[Decision, np.ndarray]:
@@ -55,7 +55,7 @@ def scheme_of(game: Game, profiles: np.ndarray, margin: float) -> np.ndarray | N
         found = costly.best(game.prior, game.worth(profiles), game.obedience(profiles, margin), game.cost)
         return None if found is None else found.joint
     joint = np.asarray(primal_dual(game, profiles, margin).x).T
-    joint = np.where(joint.sum(0) > UNUSED, joint, 0.0)
+    joint = np.where((joint.sum(0) > UNUSED) & (joint > DUST), joint, 0.0)
     return joint * (game.prior / joint.sum(1))[:, None]
 
 
