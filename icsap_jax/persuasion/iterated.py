@@ -22,7 +22,6 @@ from icsap_jax.persuasion.tables import Game, subsets
 Design = Callable[[np.ndarray], np.ndarray]  # belief [S] → joint probability [S, Z] of state and signal there
 SAME = 1e-12  # beliefs nearer than this are one
 POSSIBLE = 1e-12  # a state less likely than this is not thought of
-MOST_SUBSETS = 5000
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def iterate(game: Game, design: Design, rounds: int, tolerance: float) -> list[R
 def reoptimised(game: Game, tolerance: float, signals: int | None = None) -> Design:
     """The best scheme of so many signals at each belief; none where it would gain no more than `tolerance` of the range of payoffs."""
     profiles = game.profiles()
-    allowed = None if signals is None or signals >= len(profiles) else subsets(len(profiles), signals, MOST_SUBSETS)
+    allowed = None if signals is None or signals >= len(profiles) else subsets(len(profiles), signals)
     worths, obedience = game.worth(profiles), game.obedience(profiles)
 
     def design(belief: np.ndarray) -> np.ndarray:

@@ -22,7 +22,6 @@ from icsap_jax.persuasion.envelope import concavified
 from icsap_jax.persuasion.programme import best, most_margin, obeyable, upper_bound
 from icsap_jax.persuasion.tables import Game, game_of, subsets
 
-MOST_SUBSETS = 5000  # programmes that are tried where signals are few
 SOURCE = "Kamenica & Gentzkow 2011; Bergemann & Morris 2016"
 NOTHING: dict[str, Any] = {"value": None, "method": None, "source": None, "upper_bound": None}
 
@@ -48,7 +47,7 @@ def optimum(problem: Any, env: Any, model: Any) -> dict[str, Any]:
     proven = upper_bound(game.prior, worth, obedience, scheme.multipliers)
     if not scarce:
         return told(scheme.value, "linear programme over obedient recommendations", SOURCE, proven)
-    choices = subsets(len(profiles), model.signals, MOST_SUBSETS)
+    choices = subsets(len(profiles), model.signals)
     if choices is None:
         return told(None, "linear programme over obedient recommendations, with as many signals as it likes", SOURCE, proven)
     value = max(best_of(game, worth[list(chosen)], obedience[list(chosen)]) for chosen in choices)

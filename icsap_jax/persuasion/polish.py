@@ -18,7 +18,7 @@ from icsap_jax.persuasion import costly
 from icsap_jax.persuasion.iterated import iterate, reoptimised, repeated
 from icsap_jax.persuasion.optimum import primal_dual
 from icsap_jax.persuasion.problem import Decision, Persuasion, PersuasionEnv
-from icsap_jax.persuasion.rules import NEVER
+from icsap_jax.persuasion.rules import saying
 from icsap_jax.persuasion.tables import Game, game_of, information, scheme_value
 
 TOUCHED = 1e-9  # of the prior: a signal sent less often is not told of
@@ -46,7 +46,7 @@ def polish(problem: Persuasion, env: PersuasionEnv, model: Any, rule_model: Any,
     exact = scheme_of(game, profiles, problem.margin)
     after = -np.inf if exact is None else scheme_value(game, exact, "against")
     best = exact if exact is not None and after > before else learned
-    return committed(rule, game, best), {"value_before_polish": before, "value_after_polish": max(after, before)}
+    return saying(rule, best / best.sum(1, keepdims=True)), {"value_before_polish": before, "value_after_polish": max(after, before)}
 
 
 def scheme_of(game: Game, profiles: np.ndarray, margin: float) -> np.ndarray | None:
@@ -59,20 +59,13 @@ def scheme_of(game: Game, profiles: np.ndarray, margin: float) -> np.ndarray | N
     return joint * (game.prior / joint.sum(1))[:, None]
 
 
-def committed(rule: Rule, game: Game, joint: np.ndarray) -> Rule:
-    """The rule, a table of logits, that says what `joint` [S, Z] does."""
-    share = joint / joint.sum(1, keepdims=True)
-    logits = np.where(share > 0, np.log(np.where(share > 0, share, 1.0)), NEVER)
-    return Rule(params=jax.tree.map(lambda _: np.maximum(logits, NEVER), rule.params), graph=rule.graph)
-
-
 def details(problem: Persuasion, env: PersuasionEnv, model: Any, rule_model: Any, rule: Rule) -> dict[str, Any]:
     """Each signal: how often it is sent, what it makes the receiver believe, and what each type then does; what the best scheme without
     a margin earns with ties for the sender and against it; how much the scheme tells, in nats, of all there is to tell."""
-    game = game_of(model)
+    game, (decision, _) = game_of(model), meaning(problem, env, rule)
     told: dict[str, Any] = {
         "signals": listing(problem, env, model, rule_model, rule),
-        "information": information(np.asarray(meaning(problem, env, rule)[0].joint)),
+        "information": information(decision.joint),
         "information_of_full_disclosure": information(np.diag(game.prior)),
     }
     if problem.direct:
@@ -81,7 +74,7 @@ def details(problem: Persuasion, env: PersuasionEnv, model: Any, rule_model: Any
         if free is not None:
             told["without_margin"] = {"value": scheme_value(game, free, "for"), "adversarial_ties": scheme_value(game, free, "against")}
     if model.iterate.rounds > 1:
-        told["iterations"] = iterations(game, model, np.asarray(meaning(problem, env, rule)[0].signal))
+        told["iterations"] = iterations(game, model, decision.signal)
     return told
 
 

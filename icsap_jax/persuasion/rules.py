@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from icsap_jax.bilevel.types import Array, Rule
@@ -46,3 +47,13 @@ def signals(model: Any, problem: Persuasion, env: PersuasionEnv, key: Array) -> 
         logits = logits.at[-1].set(apart + FAINT * logits[-1] / LOUD)
     graph = Rule.of(Signal(logits[0])).graph
     return jax.vmap(lambda one: Rule(params=Rule.of(Signal(one)).params, graph=graph))(logits)
+
+
+def logits_of(signal: np.ndarray) -> np.ndarray:
+    """The logits of probabilities, float64."""
+    return np.maximum(np.log(np.where(signal > 0, signal, 1.0)), NEVER) + np.where(signal > 0, 0.0, NEVER)
+
+
+def saying(rule: Rule, signal: np.ndarray) -> Rule:
+    """A rule like `rule`, a table of logits, that sends each signal with the probabilities given, in float64."""
+    return Rule(params=jax.tree.map(lambda _: logits_of(signal), rule.params), graph=rule.graph)

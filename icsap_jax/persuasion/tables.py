@@ -20,7 +20,7 @@ import numpy as np
 
 from icsap_jax.bilevel.replies import TIE
 
-MOST_PROFILES = 4096  # recommendations that are written out
+MOST_SUBSETS = 5000  # choices of recommendations that are tried, where signals are few
 UNSENT = 1e-18  # the mass of a signal below which it is never sent: float32 does not hold its square, by which slopes divide
 
 
@@ -129,7 +129,7 @@ def entropy(probabilities: np.ndarray) -> float:
     return float(-(kept * np.log(kept)).sum())
 
 
-def subsets(profiles: int, signals: int, most: int) -> Sequence[tuple[int, ...]] | None:
-    """Every choice of `signals` of the profiles; None where there are more than `most`."""
-    chosen = list(itertools.islice(itertools.combinations(range(profiles), signals), most + 1))
-    return None if len(chosen) > most else chosen
+def subsets(profiles: int, signals: int) -> Sequence[tuple[int, ...]] | None:
+    """Every choice of `signals` of the profiles; None where there are too many."""
+    chosen = list(itertools.islice(itertools.combinations(range(profiles), signals), MOST_SUBSETS + 1))
+    return None if len(chosen) > MOST_SUBSETS else chosen

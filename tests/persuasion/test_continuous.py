@@ -19,11 +19,12 @@ from icsap_jax.exact.lp import solve
 from icsap_jax.persuasion.continuous.baselines import baselines
 from icsap_jax.persuasion.continuous.lines import lines_of
 from icsap_jax.persuasion.continuous.optimum import columns, optimum, quadratic_value, threshold
-from icsap_jax.persuasion.continuous.polish import bound, induced, table_rule
+from icsap_jax.persuasion.continuous.polish import bound, induced
 from icsap_jax.persuasion.continuous.prior_schema import StatePrior
 from icsap_jax.persuasion.continuous.problem import check
 from icsap_jax.persuasion.continuous.rules import GridSignal, biased
 from icsap_jax.persuasion.continuous.told import StateTable, details, listing
+from icsap_jax.persuasion.rules import saying
 
 EXACT = 1e-8  # columns stop at 1e-11 of what is at stake; HiGHS meets its constraints to 1e-10
 THRESHOLD = {"receiver": {"kind": "threshold", "at": 0.75}}
@@ -58,7 +59,7 @@ def random_game(seed):
 
 def says(problem, probabilities):
     """The table rule with these probabilities [G, Z]."""
-    return table_rule(Rule.of(GridSignal(jnp.zeros(probabilities.shape), problem.low, problem.high)), probabilities)
+    return saying(Rule.of(GridSignal(jnp.zeros(probabilities.shape), problem.low, problem.high)), probabilities)
 
 
 @pytest.mark.parametrize("given", PRIORS, ids=lambda given: given["kind"])

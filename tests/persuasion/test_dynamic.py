@@ -26,7 +26,8 @@ from icsap_jax.persuasion.dynamic.optimum import (
     upper_bound,
 )
 from icsap_jax.persuasion.dynamic.polish import recommendations
-from icsap_jax.persuasion.dynamic.problem import DynamicPersuasion, Tree, history_signal, saying, tables
+from icsap_jax.persuasion.dynamic.problem import DynamicPersuasion, Tree, history_signal, tables
+from icsap_jax.persuasion.rules import saying
 
 EXACT = 1e-9  # two float64 programmes of a few dozen numbers
 DRIFT = {"kind": "persuasion_dynamic", "prior": [0.7, 0.3], "transitions": [[0.8, 0.2], [0.1, 0.9]], "horizon": 3,

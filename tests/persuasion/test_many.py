@@ -17,8 +17,9 @@ from icsap_jax.exact import lp
 from icsap_jax.persuasion.many.details import heard, listing
 from icsap_jax.persuasion.many.games import game, profiles, tables
 from icsap_jax.persuasion.many.optimum import at_belief, baselines, best_scheme, optimum
-from icsap_jax.persuasion.many.polish import bound, judged, polish, says
+from icsap_jax.persuasion.many.polish import bound, judged, polish
 from icsap_jax.persuasion.many.problem import recommendations
+from icsap_jax.persuasion.rules import saying
 
 EXACT = 1e-9  # of programmes in float64
 QUICK = {"xla_backend_optimization_level": 0}  # unoptimised code compiles three times sooner
@@ -278,7 +279,7 @@ def test_the_scheme_is_told_by_name() -> None:
              "sender": [[[0, 1], [1, 2]]] * 2}  # fmt: skip
     model, problem, env = posed(given)
     signal = np.array([[4 / 7, 0, 2 / 7, 1 / 7], [0, 0, 0, 1]])
-    rule = says(recommendations(model, problem, env, jax.random.key(0)), np.ones(2), signal)
+    rule = saying(recommendations(model, problem, env, jax.random.key(0)), signal)
     rows = {(row["state"], row["recommendation"]): row["probability"] for row in listing(problem, env, model, None, rule)}
     assert rows == pytest.approx({("bad", "pass, pass"): 4 / 7, ("bad", "adopt, pass"): 2 / 7, ("bad", "adopt, adopt"): 1 / 7,
                                   ("good", "adopt, adopt"): 1.0})  # fmt: skip

@@ -17,8 +17,9 @@ from icsap_jax.config import ConfigError, load, parse
 from icsap_jax.persuasion.dynamic.optimum import best_alone
 from icsap_jax.persuasion.markov.optimum import baselines, bellman, check, followed, occupancies, optimum, replied, upper_bound
 from icsap_jax.persuasion.markov.polish import schemes
-from icsap_jax.persuasion.markov.problem import MarkovEnv, markov_signal, saying, tables
+from icsap_jax.persuasion.markov.problem import MarkovEnv, markov_signal, tables
 from icsap_jax.persuasion.markov.table import MarkovTable
+from icsap_jax.persuasion.rules import saying
 
 EXACT = 1e-9  # two float64 programmes of a few dozen numbers
 CASES = ("mpp_S2O2A2H3", "mpp_discounted_g0.9")
@@ -145,7 +146,7 @@ def any_scheme(request, root: Path):
     known = load(root / "configs" / "persuasion" / "mpp_discounted_g0.9.yaml").problem  # compiled for other tests too
     problem, env = (problem_of(start=[0.5, 0.5]) if request.param == "ends" else known).build(Path())
     signal = np.random.default_rng(0).dirichlet(np.ones(problem.actions), problem.tables)
-    rule = saying(markov_signal(None, problem, env, jax.random.key(0)), signal)
+    rule = saying(markov_signal(None, problem, env, jax.random.key(0)), signal.reshape(-1, signal.shape[-1]))
     with jax.enable_x64(True):
         env64, rule64 = jax.tree.map(jnp.asarray, (double(env), double(rule)))
         found = jax.tree.map(np.asarray, reaction(problem, env64, rule64, problem.draw(env64, None, 1)))

@@ -12,7 +12,7 @@ from icsap_jax.bilevel.replies import hard_reply
 from icsap_jax.bilevel.responses import Enumerate, pure_actions
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.persuasion.problem import posed
-from icsap_jax.persuasion.rules import NEVER, Signal, signal
+from icsap_jax.persuasion.rules import Signal, logits_of, signal
 from icsap_jax.persuasion.tables import Game, best_reply_value
 
 
@@ -24,7 +24,7 @@ def game(prior, sender, receiver, margin=0.0):
 def says(probabilities) -> Rule:
     """The rule that sends each signal with these probabilities [S, Z]; a zero is a very low logit."""
     table = np.asarray(probabilities, np.float64)
-    return Rule.of(Signal(jnp.asarray(np.where(table > 0, np.log(np.where(table > 0, table, 1.0)), NEVER))))
+    return Rule.of(Signal(jnp.asarray(logits_of(table))))
 
 
 @pytest.fixture

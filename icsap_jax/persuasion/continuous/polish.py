@@ -24,7 +24,8 @@ from icsap_jax.bilevel.types import Rule
 from icsap_jax.persuasion.continuous.lines import lines_of
 from icsap_jax.persuasion.continuous.optimum import quadratic_best
 from icsap_jax.persuasion.continuous.problem import MeanEnv, Quadratic, Steps, _ByTheMean
-from icsap_jax.persuasion.continuous.rules import NEVER, biased
+from icsap_jax.persuasion.continuous.rules import biased
+from icsap_jax.persuasion.rules import NEVER, saying
 
 NEGLIGIBLE = 1e-9  # probabilities that an interior method leaves where there should be none
 ROUNDING = 1e-9  # by which a mean may miss its interval, in units of the state's
@@ -61,12 +62,6 @@ def bound(problem: _ByTheMean, env: MeanEnv, model: Any, rule: Any = None) -> fl
         return quadratic_best(model.sender.coefficients, model.prior.build())
     lines = lines_of(model)
     return lines.bound(lines.prices(obedient(problem, env, model, 0.0)[1]))
-
-
-def table_rule(rule: Rule, signal: np.ndarray) -> Rule:
-    """A table's rule with these probabilities [G, Z], float64."""
-    logits = np.where(signal > 0, np.log(np.where(signal > 0, signal, 1.0)), NEVER)
-    return Rule(params=jax.tree.map(lambda _: logits, rule.params), graph=rule.graph)
 
 
 @dataclass(frozen=True)
@@ -110,7 +105,7 @@ def polish(problem: _ByTheMean, env: MeanEnv, model: Any, rule_model: Any, rule:
             return rule, {}
         polished = merged(problem, env, rule)
     elif table:
-        polished = table_rule(rule, obedient(problem, env, model, problem.margin)[0])
+        polished = saying(rule, obedient(problem, env, model, problem.margin)[0])
     else:
         polished = rebiased(problem, env, model, rule)
     before, after = induced(problem, env, rule), induced(problem, env, polished)
@@ -125,7 +120,7 @@ def merged(problem: Quadratic, env: MeanEnv, rule: Rule) -> Rule:
     first = np.append(True, np.diff(found.mean[order]) > SAME * (problem.high - problem.low))
     whole = np.zeros_like(found.signal)
     np.add.at(whole.T, order[first][first.cumsum() - 1], found.signal.T[order])
-    return table_rule(rule, whole)
+    return saying(rule, whole)
 
 
 def rebiased(problem: Steps, env: MeanEnv, model: Any, rule: Rule) -> Rule:

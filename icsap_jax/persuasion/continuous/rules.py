@@ -16,7 +16,6 @@ from flax import nnx
 from icsap_jax.bilevel.types import Array, Rule
 from icsap_jax.persuasion.continuous.problem import MeanEnv, Quadratic, _ByTheMean
 
-NEVER = -1e4  # the logit of a message that is never sent: its probability is 0 in every precision
 SPREAD = 0.1  # of the first logits: enough to tell messages apart, too little to prefer one
 ORDERED = 1.0  # of a quadratic receiver's: messages that stand for no action must be told apart by the states they are for
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.persuasion.continuous.lines import lines_of
-from icsap_jax.persuasion.continuous.polish import Induced, induced, obedient, table_rule
+from icsap_jax.persuasion.continuous.polish import Induced, induced, obedient
 from icsap_jax.persuasion.continuous.problem import MeanEnv, Steps, _ByTheMean, build
 from icsap_jax.persuasion.continuous.rules import GridSignal
+from icsap_jax.persuasion.rules import saying
 
 Refuse = Callable[[int, str, str], Exception]
 FINER = 10  # cells of the grid are cut into so many, to judge a network between them
@@ -44,7 +45,7 @@ def details(problem: _ByTheMean, env: MeanEnv, model: Any, rule_model: Any, rule
         told["price_function"] = [{"intercept": float(prices[a, 0]), "slope": float(prices[a, 1])}
                                   for a in np.flatnonzero(lines.shares_of(prices)[:, 0])]  # fmt: skip
         blank = Rule.of(GridSignal(jnp.zeros(signal.shape), problem.low, problem.high))
-        told["without_margin"] = both_ways(induced(problem, env, table_rule(blank, signal)))
+        told["without_margin"] = both_ways(induced(problem, env, saying(blank, signal)))
     if rule_model.kind_name() == "state_network":
         finer, finer_env = build(model.model_copy(update={"grid": FINER * model.grid}), None)
         told["between_cells"] = {"cells": finer.cells, **both_ways(induced(finer, finer_env, rule))}

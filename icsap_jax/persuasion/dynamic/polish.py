@@ -12,7 +12,8 @@ from icsap_jax.bilevel.deviations import double, reaction
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.persuasion.dynamic.interior import solve
 from icsap_jax.persuasion.dynamic.optimum import Game, game, upper_bound
-from icsap_jax.persuasion.dynamic.problem import DynamicEnv, DynamicPersuasion, saying
+from icsap_jax.persuasion.dynamic.problem import DynamicEnv, DynamicPersuasion
+from icsap_jax.persuasion.rules import saying
 
 NEVER = 1e-9  # a smaller share of a history's mass is rounding, and is not said at all
 

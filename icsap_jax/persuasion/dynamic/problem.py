@@ -22,10 +22,8 @@ from flax import nnx
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule
+from icsap_jax.persuasion.rules import FAINT
 from icsap_jax.persuasion.tables import UNSENT
-
-SPREAD = 0.1  # of the first logits: enough to tell recommendations apart, too little to prefer one
-SILENT = -1e9  # the logit of what is never said
 
 
 @register_dataclass
@@ -172,13 +170,7 @@ class HistorySignal(nnx.Module):
 def history_signal(model: Any, problem: DynamicPersuasion, env: DynamicEnv, key: Array) -> Rule:
     """A scheme that says nearly nothing yet: after every history each recommendation is about equally likely in every state."""
     shape = (problem.tree.size, problem.states, problem.actions)
-    return Rule.of(HistorySignal(SPREAD * jax.random.normal(key, shape)))
-
-
-def saying(rule: Rule, signal: np.ndarray) -> Rule:
-    """A rule like `rule` that sends each recommendation with the probabilities given, in float64; what has none is never sent."""
-    logits = np.where(signal > 0, np.log(np.where(signal > 0, signal, 1.0)), SILENT)
-    return Rule(params=jax.tree.map(lambda _: logits, rule.params), graph=rule.graph)
+    return Rule.of(HistorySignal(FAINT * jax.random.normal(key, shape)))
 
 
 def tables(model: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from icsap_jax.bilevel.primal_dual import Programme, solve
 from icsap_jax.bilevel.replies import TIE
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.persuasion.many.games import Game, game
-from icsap_jax.persuasion.rules import NEVER
+from icsap_jax.persuasion.rules import saying
 
 HAIR = 0.1 * TIE  # of the range of payoffs
 DUST = 1e-6  # signals less likely than this are what an interior method leaves of those that should not be sent
@@ -59,13 +59,6 @@ def bound(problem: Any, env: Any, model: Any, rule: Any = None) -> float:
     return given.bound(primal_dual(given, -HAIR * given.size)[1])
 
 
-def says(rule: Rule, prior: np.ndarray, joint: np.ndarray) -> Rule:
-    """The rule with the shape of another that sends signals with these joint probabilities [S, R]."""
-    with np.errstate(divide="ignore"):
-        logits = np.maximum(np.log(joint / prior[:, None]), NEVER)
-    return Rule(params=jax.tree.map(lambda _: logits, rule.params), graph=rule.graph)
-
-
 def judged(problem: Any, env: Any, rule: Rule) -> Reaction:
     """What the receivers do about a rule, exactly, as numpy arrays."""
     with jax.enable_x64(True):
@@ -77,7 +70,7 @@ def polish(problem: Any, env: Any, model: Any, rule_model: Any, rule: Rule) -> t
     """The best rule that is obeyed with the margin, or the learned one where that is obeyed too and worth more, ties against the sender;
     and what the two are worth like that."""
     given = game(model)
-    exact = says(rule, given.prior, primal_dual(given, problem.margin)[0])
+    exact = saying(rule, primal_dual(given, problem.margin)[0] / given.prior[:, None])
     return obeyed_best(problem, env, rule, exact)
 
 
@@ -95,5 +88,5 @@ def obeyed_best(problem: Any, env: Any, learned: Rule, exact: Rule) -> tuple[Rul
 def without_margin(problem: Any, env: Any, model: Any, rule: Rule) -> dict[str, float]:
     """What the best rule with no margin is worth, ties for the sender and against it."""
     given = game(model)
-    reply = judged(problem, env, says(rule, given.prior, primal_dual(given, 0.0)[0])).reply
+    reply = judged(problem, env, saying(rule, primal_dual(given, 0.0)[0] / given.prior[:, None])).reply
     return {"value": float(reply.value), "adversarial_ties": float(reply.adversarial_value)}

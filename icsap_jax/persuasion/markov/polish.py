@@ -14,7 +14,8 @@ from icsap_jax.bilevel.primal_dual import Programme, solve
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.persuasion.markov.details import decided
 from icsap_jax.persuasion.markov.optimum import followed, replied, upper_bound
-from icsap_jax.persuasion.markov.problem import MarkovEnv, MarkovPersuasion, saying, tables
+from icsap_jax.persuasion.markov.problem import MarkovEnv, MarkovPersuasion, tables
+from icsap_jax.persuasion.rules import saying
 
 NEVER = 1e-7  # a smaller share of a state's mass is what the method stops short by, and is not said at all
 ROUNDS, STILL = 50, 1e-9  # policy iterations, and the change of values, as a share of their size, at which they end
@@ -35,7 +36,7 @@ def polish(problem: MarkovPersuasion, env: MarkovEnv, model: Any, rule_model: An
     told = {"value_before_polish": learned[0], "value_after_polish": polished[0] if better else learned[0],
             "adversarial_ties_before_polish": learned[1],
             "without_margin": {"value": free[0], "adversarial_ties": free[1]}}  # fmt: skip
-    return saying(rule, exact) if better else rule, told
+    return saying(rule, exact.reshape(-1, exact.shape[-1])) if better else rule, told
 
 
 def schemes(given: MarkovEnv, horizon: int | None, margin: float) -> tuple[np.ndarray, np.ndarray]:

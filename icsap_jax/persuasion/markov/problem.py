@@ -21,10 +21,8 @@ from flax import nnx
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule
+from icsap_jax.persuasion.rules import FAINT
 from icsap_jax.persuasion.tables import UNSENT
-
-SPREAD = 0.1  # of the first logits: enough to tell recommendations apart, too little to prefer one
-SILENT = -1e9  # the logit of what is never said
 
 
 @register_dataclass
@@ -158,14 +156,7 @@ class MarkovSignal(nnx.Module):
 def markov_signal(model: Any, problem: MarkovPersuasion, env: MarkovEnv, key: Array) -> Rule:
     """A scheme that says nearly nothing yet: for every outcome each recommendation is about equally likely."""
     rows = problem.layers * problem.states * problem.outcomes
-    return Rule.of(MarkovSignal(SPREAD * jax.random.normal(key, (rows, problem.actions))))
-
-
-def saying(rule: Rule, signal: np.ndarray) -> Rule:
-    """A rule like `rule` that sends each recommendation with the probabilities [L, S, O, A] given, in float64; what has none is never
-    sent."""
-    logits = np.where(signal > 0, np.log(np.where(signal > 0, signal, 1.0)), SILENT).reshape(-1, signal.shape[-1])
-    return Rule(params=jax.tree.map(lambda _: logits, rule.params), graph=rule.graph)
+    return Rule.of(MarkovSignal(FAINT * jax.random.normal(key, (rows, problem.actions))))
 
 
 def tables(model: Any) -> MarkovEnv:
