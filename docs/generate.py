@@ -72,7 +72,13 @@ PLACES = {
     "SignalCost": ("Costs of signals", "What it costs a sender to tell a receiver something."),
     "ReceiverResponse": ("Receivers", "How the receiver of a signal chooses, given what it believes."),
     "Worth": ("Worths of a quantity", "What a quantity costs the principal who sells it, or is worth to the one who procures it."),
-    "Lagrangian": ("Prices on gaps", "`training.lagrangian:` says what an incentive gap costs in the training loss."),
+    "NamedGame": ("Named games", "`problem.named:` is a game that needs no tables, with the payments that suit it as "
+                  "instruments."),
+    "Stock": ("Stocks", "What agents who harvest the same stock get from it."),
+    "SocialValue": ("Social values", "What a designer of taxes makes of everybody's utilities."),
+    "MarketAim": ("Aims of a market", "What transfers before trade are for."),
+    "Lagrangian": ("Prices on gaps", "`training.lagrangian:` says what an incentive gap, or a constraint that is missed, costs in the "
+                   "training loss."),
 }
 SECTIONS = ("Training", "Evaluation")  # mappings of the top level
 UNSHOWN = {"empirical": {"kind": "empirical", "file": "bids.csv", "holdout": 0.2}}  # its examples would need a data file
@@ -125,7 +131,7 @@ def table(definition: dict[str, Any], without: set[str]) -> str:
     """The keys of a mapping as a Markdown table."""
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for key, field in keys_of(definition):
-        if key in without:
+        if key in without or key.endswith(".kind"):  # a place that takes one kind alone
             continue
         cells = (f"`{key}`", type_of(field), default_of(key, field, definition), field["description"])
         rows.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")

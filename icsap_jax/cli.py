@@ -286,6 +286,31 @@ def optimum(config: Problem, overrides: Overrides = None, as_json: Json = False)
 
 @app.command()
 @command
+def audit(
+    config: Problem, overrides: Overrides = None,
+    proxy: Annotated[str, typer.Option("--proxy", help="the objective to maximise")] = "",
+    true: Annotated[str, typer.Option("--true", help="the objective to watch")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="folder; an existing audit resumes  [default: runs/NAME-audit]")] = None,
+    as_json: Json = False, device: Where = None,
+) -> None:
+    """Maximise one objective and see what becomes of another (Goodhart)."""
+    loaded = files.load(config, overrides or [])
+    for option, name in (("--proxy", proxy), ("--true", true)):
+        if not name:
+            raise ConfigError(f"{option}: is missing; name one of the problem's objectives.")
+    _choose_device(device)
+    from icsap_jax import audit as audits
+
+    folder = out or Path("runs") / f"{config.stem}-audit"
+    result = audits.audit(loaded, proxy, true, folder, Progress())
+    if as_json:
+        _json(result)
+    else:
+        typer.echo(audits.table(result, folder))
+
+
+@app.command()
+@command
 def schema() -> None:
     """The JSON Schema of problem files, for editors."""
     _json(files.json_schema())

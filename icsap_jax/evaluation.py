@@ -17,12 +17,15 @@ import numpy as np
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.deviations import Search, box_gap, double, reaction
+from icsap_jax.bilevel.judgement import Judgement
+from icsap_jax.bilevel.responses import missing
 from icsap_jax.bilevel.stationary import stationary_reply
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree, expectation
 from icsap_jax.config import Config
 from icsap_jax.files import number_or_none
 from icsap_jax.objectives import weighed
 
+MISSED = "missed: "  # before the names of constraints, among the worst on any profile
 TILE = 2_000  # profiles decided at once for the objective
 Say = Callable[[str], None]
 
@@ -36,14 +39,17 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
         held_out = problem.held_out(env) if hasattr(problem, "held_out") else env
         env64, rule64 = jax.tree.map(jnp.asarray, (double(held_out), double(rule)))
         key = jax.random.key(settings.seed)
-        draw = problem.draw(env64, jax.random.fold_in(key, 0), settings.gap_profiles)
-        space = problem.space(env64, draw)
-        if isinstance(space, Box):
-            say(f"searching for deviations on {settings.gap_profiles} fresh profiles")
-            control = _hook(config, "control", problem, env)
-            measured = _sampled(settings, problem, env64, rule64, key, draw, control, say)
+        judge = config.problem.hook("judge")
+        if judge is not None:
+            measured = _told(judge(problem, env64, config.problem, rule64, settings), say)
         else:
-            measured = _enumerated(problem, env64, rule64, draw, say)
+            draw = problem.draw(env64, jax.random.fold_in(key, 0), settings.gap_profiles)
+            if isinstance(problem.space(env64, draw), Box):
+                say(f"searching for deviations on {settings.gap_profiles} fresh profiles")
+                control = _hook(config, "control", problem, env)
+                measured = _sampled(settings, problem, env64, rule64, key, draw, control, say)
+            else:
+                measured = _enumerated(problem, env64, rule64, draw, say)
     say("the exact optimum and the baselines")
     optimum = known_optimum(config, problem, env)
     baselines = _hook(config, "baselines", problem, env) or {}
@@ -122,6 +128,9 @@ def _sampled(
         details["objectives"] = parts
     if "feasibility" in worst:
         details["feasibility_violation"] = float(worst["feasibility"])
+    constraints = {name.removeprefix(MISSED): float(each) for name, each in worst.items() if name.startswith(MISSED)}
+    if constraints:
+        details["constraints"] = constraints
     width = int((problem.recommended(env, draw) if chosen is None else chosen).shape[-1])
     total = float(per_agent.sum())
     estimator = "every type with its weight" if every else "sample mean"
@@ -177,7 +186,8 @@ def objective_sample(
 @dataclass(frozen=True)
 class Judged:
     """What a rule does on profiles: the designer's `value` [B] and its `parts` by name, [B] each; the `worst` on any of them, [] each:
-    `participation`, the most any agent loses by taking part, and where the problem can tell `feasibility`; the `types`."""
+    `participation`, the most any agent loses by taking part, where the problem can tell `feasibility`, and by how much each of its
+    constraints is missed; the `types`."""
 
     value: Array
     parts: dict[str, Array]
@@ -204,6 +214,7 @@ def _judged(problem: Problem, env: Tree, rule: Rule, draw: Draw, chosen: Array |
     if hasattr(problem, "infeasibility"):
         worst["feasibility"] = problem.infeasibility(env, decision)
     outcome = problem.score(env, draw, decision, action)
+    worst |= {f"{MISSED}{name}": missing(each).max() for name, each in outcome.constraints.items()}
     return Judged(value=outcome.value, parts=outcome.objectives, worst=worst, types=draw.types)
 
 
@@ -228,9 +239,12 @@ def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw, say: Say) -
     excess: dict[str, Any] = {}
     if hasattr(problem, "infeasibility"):
         excess["feasibility_violation"] = float(problem.infeasibility(env, found.decision))
-    missing = None
+    constraints = problem.score(env, draw, found.decision, reply.action).constraints
+    if constraints:
+        excess["constraints"] = {name: float(missing(each).max()) for name, each in constraints.items()}
+    participation = None
     if hasattr(problem, "reservation"):
-        missing = float(jax.nn.relu(problem.reservation(env, draw) - reply.utility).max())
+        participation = float(jax.nn.relu(problem.reservation(env, draw) - reply.utility).max())
     if not bool(reply.settled):
         excess["unsettled"] = True
         say("the agents' replies to each other did not settle: the objective is at the last of them, and the gap says how far that is "
@@ -241,8 +255,33 @@ def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw, say: Say) -
                       "adversarial_ties": None if quantal else float(reply.adversarial_value), "upper_bound": None},
         "incentive_gap": {"per_agent": per_agent.tolist(), "mean": float(per_agent.mean()), "max": float(reached.max()),
                           "ci95": [float(per_agent.mean())] * 2, "method": "every action, exact", "upper_bound": None},
-        "participation_violation": missing,
+        "participation_violation": participation,
         "details": {"gap_profiles": int(gap.shape[0]), "gap_histogram": histogram(reached), **excess},
+    }  # fmt: skip
+
+
+def _told(judged: Judgement, say: Say) -> dict[str, Any]:
+    """What a domain's own judge found, in the form of all results."""
+    weight = np.broadcast_to(judged.weight, judged.gap.shape)
+    reached = np.where(weight > 0, judged.gap, 0.0)
+    per_agent = (weight * judged.gap).sum(0)
+    details: dict[str, Any] = {"gap_profiles": int(judged.gap.shape[0]), "gap_histogram": histogram(reached)}
+    if len(judged.objectives) > 1:
+        details["objectives"] = judged.objectives
+    if judged.constraints:
+        details["constraints"] = judged.constraints
+    if not judged.settled:
+        details["unsettled"] = True
+        say("the agents did not come to rest: the objective is at the last of what they did, and the gap says how far that is from an "
+            "equilibrium")
+    mean = float(per_agent.mean())
+    return {
+        "objective": {"value": judged.value, "std_error": 0.0, "profiles": int(judged.gap.shape[0]),
+                      "adversarial_ties": judged.adversarial, "upper_bound": None},
+        "incentive_gap": {"per_agent": per_agent.tolist(), "mean": mean, "max": float(reached.max()), "ci95": [mean, mean],
+                          "method": judged.method, "upper_bound": None},
+        "participation_violation": judged.participation,
+        "details": {**details, **judged.details},
     }  # fmt: skip
 
 
@@ -251,13 +290,19 @@ def best_start(config: Config, problem: Problem, env: Tree, rules: Rule) -> tupl
     where the problem asks for a margin; and what each is worth, where there are several."""
     if jax.tree.leaves(rules)[0].shape[0] == 1:
         return jax.tree.map(lambda leaf: leaf[0], rules), {}
+    judge = config.problem.hook("judge")
     with jax.enable_x64(True):
         env64, rules64 = jax.tree.map(jnp.asarray, (double(env), double(rules)))
-        draw = problem.draw(env64, jax.random.fold_in(jax.random.key(config.evaluation.seed), 2), config.evaluation.gap_profiles)
-        values = np.asarray(_worth(problem, env64, rules64, draw))
+        if judge is not None:
+            alone = [jax.tree.map(lambda leaf, at=at: leaf[at], rules64) for at in range(jax.tree.leaves(rules64)[0].shape[0])]
+            found = [judge(problem, env64, config.problem, rule, config.evaluation) for rule in alone]
+            values = np.array([each.value if each.rank is None else each.rank for each in found])
+        else:
+            draw = problem.draw(env64, jax.random.fold_in(jax.random.key(config.evaluation.seed), 2), config.evaluation.gap_profiles)
+            values = np.asarray(_worth(problem, env64, rules64, draw))
     best = int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))
-    found = {"start": best, "start_values": [number_or_none(value) for value in values]}
-    return jax.tree.map(lambda leaf: leaf[best], rules), found
+    told = {"start": best, "start_values": [number_or_none(value) for value in values]}
+    return jax.tree.map(lambda leaf: leaf[best], rules), told
 
 
 @partial(jax.jit, static_argnames=("problem",))

@@ -2,7 +2,8 @@
 
 A domain reduces what happened to an `Account`: what each agent received, in its own units of utility, and what it paid. Every
 objective is a function of that account, profile by profile, so that one name means the same thing in an auction, a contract or
-a market. Each names its units and range. Names are made known in a schema file, `register_objective(name, "module:attribute")`.
+a market. Each names its units and range. Their names are made known at the end of
+`config/objectives.py`; a user makes one known by `register_objective`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,23 @@ def revenue(account: Account) -> Array:
 def welfare(account: Account) -> Array:
     """Σ_i values received, […]: in the units of the values; payments cancel between the agents and the designer."""
     return account.value.sum(-1)
+
+
+def utility(account: Account) -> Array:
+    """Σ_i what each agent is left with, […]: in the units of the values; any sign."""
+    return (account.value - account.transfer).sum(-1)
+
+
+def maximin(account: Account) -> Array:
+    """What the agent with least is left with, […]: in the units of the values; any sign (Rawls 1971)."""
+    return (account.value - account.transfer).min(-1)
+
+
+def equality(account: Account) -> Array:
+    """−max_{i,j} |u_i − u_j|, […]: at most 0, in the units of the values. Zhang et al. 2024, equation 5, print the inequality reversed,
+    so that maximising it would make agents as unequal as can be."""
+    left = account.value - account.transfer
+    return left.min(-1) - left.max(-1)
 
 
 def evaluate(names: Sequence[str], account: Account) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from icsap_jax.config import Config, ConfigError, load
 from icsap_jax.config.plugins import faults_named
 from icsap_jax.evaluation import Say
 
+AUDIT = "audit.json"  # what a folder holds in which one objective was trained for another (`audit`)
 NO_GAP = 1e-9  # what rounding leaves; a histogram of it would show nothing
 
 
@@ -45,24 +47,23 @@ def train(config: Config, out: Path, say: Say = print, check_gradients: bool = F
     state = initial_state(config, trainer, problem, env)
     if config.plugins:
         with blamed_on(config.source):
-            rehearse(trainer, env, member(state, 0))
+            rehearse(trainer, env, member(state, 0), config.problem.hook("judge") is not None)
+    if (out / AUDIT).exists():
+        raise ConfigError(f"--out {out}: holds an audit, in which something else was maximised; choose another folder for this run.")
     config = open_folder(config, out)
     details: dict[str, Any] = {}
     if check_gradients:
         error = check.gradient_error(trainer, env, member(state, 0))
         details["gradient_error"] = files.number_or_none(error)
         say(f"gradient against finite differences: relative error {error:.1e}")
-    metrics = out / "metrics.jsonl"
-    restored = checkpoints.restore_latest(out / "checkpoints", state, say)
-    lines: list[dict[str, Any]] = []
-    if restored is not None:
-        step, state = restored
-        lines = metrics_until(metrics, step)
-        say(f"resuming {out} at step {step} of {config.training.steps}")
-    files.write_text(metrics, "".join(json.dumps(line) + "\n" for line in lines))
-    before = lines[-1]["seconds"] if lines else 0.0
+    state, before = resumed(config, state, out, say)
     state = loop(config, trainer, env, state, out, before, say)
     trained = time.monotonic() - started + before
+    restless = restless_share(out / "metrics.jsonl")
+    if restless > 0:
+        details["unconverged_in_training"] = restless
+        say(f"what agents do was not found in {restless:.1%} of the last steps of training, whose gradients left it out; give "
+            "training.response more steps, or end at a higher temperature")
     result, rule = finish(config, problem, env, state, out, details, say)
     result["details"]["seconds"] = {"training": round(trained, 2), "evaluation": round(time.monotonic() - started + before - trained, 2)}
     result["wall_seconds"] = round(time.monotonic() - started + before, 2)
@@ -101,6 +102,20 @@ def open_folder(config: Config, out: Path) -> Config:
         gathered = config.gather(out)
     files.write_text(kept, yaml.safe_dump(gathered.resolved(), sort_keys=False, allow_unicode=True))
     return gathered
+
+
+def resumed(config: Config, state: TrainState, out: Path, say: Say) -> tuple[TrainState, float]:
+    """The state of the last checkpoint under `out`, or `state` where there is none, and the seconds trained before it; the metrics there
+    end with it."""
+    metrics = out / "metrics.jsonl"
+    restored = checkpoints.restore_latest(out / "checkpoints", state, say)
+    lines: list[dict[str, Any]] = []
+    if restored is not None:
+        step, state = restored
+        lines = metrics_until(metrics, step)
+        say(f"resuming {out} at step {step} of {config.training.steps}")
+    files.write_text(metrics, "".join(json.dumps(line) + "\n" for line in lines))
+    return state, lines[-1]["seconds"] if lines else 0.0
 
 
 def begun(out: Path) -> bool:
@@ -144,10 +159,12 @@ def blamed_on(source: str) -> Iterator[None]:
         raise ConfigError(f"{source}: {error}") from error
 
 
-def rehearse(trainer: Trainer, env: Tree, state: TrainState) -> None:
-    """Go once through a member's loss and its judgement, for the shapes alone: a mistake in a plugin then shows at once, before a
-    folder is made and not when training is over."""
+def rehearse(trainer: Trainer, env: Tree, state: TrainState, judged: bool = False) -> None:
+    """Go once through a member's loss and, unless it is `judged` by its domain, its judgement, for the shapes alone: a mistake
+    in a plugin then shows at once, before a folder is made and not when training is over."""
     jax.eval_shape(trainer.loss, state.rule, env, state, state.key)
+    if judged:
+        return
     rule = jax.tree.map(lambda leaf: leaf[0], state.rule) if trainer.starts else state.rule
     evaluation.rehearse(trainer.problem, env, rule)
 
@@ -231,6 +248,13 @@ def metrics_until(path: Path, step: int) -> list[dict[str, Any]]:
     return [line for line in kept if line["step"] <= step]
 
 
+def restless_share(metrics: Path) -> float:
+    """In what share of the last chunk's steps the inner solve failed, the worst member's; 0 where there is none."""
+    lines = metrics_until(metrics, sys.maxsize)
+    last = max((line["step"] for line in lines), default=0)
+    return max((line.get("unconverged") or 0.0 for line in lines if line["step"] == last), default=0.0)
+
+
 def report_bad_members(state: TrainState, named: set[int], say: Say) -> None:
     """Name, once, each member that stopped being finite."""
     for place, bad in enumerate(np.asarray(state.bad_step)):
@@ -264,7 +288,7 @@ def finish(
     price = float(np.asarray(state.prices.multiplier).mean())
     settled = [settle(config, problem, env, member(state, place).rule) for place in range(count)]
     measured = [evaluation.evaluate(config, problem, env, rule, say) for rule, _ in settled]
-    worth = np.array([each["objective"]["value"] - price * sum(each["incentive_gap"]["per_agent"]) for each in measured])
+    worth = np.array([each["objective"]["value"] - price * missed(each) for each in measured])
     if not np.isfinite(worth).any():
         raise ConfigError(f"{out}: training went beyond what numbers hold in every member; lower training.learning_rate "
                           f"(it is {config.training.learning_rate:g}) or set training.clip.")
@@ -292,6 +316,11 @@ def finish(
         "details": {**chosen["details"], **told, **details},
     }  # fmt: skip
     return result, rule
+
+
+def missed(measured: dict[str, Any]) -> float:
+    """All that training had a price on: the agents' gaps, and by how much constraints are missed."""
+    return sum(measured["incentive_gap"]["per_agent"]) + sum(measured["details"].get("constraints", {}).values())
 
 
 def settle(config: Config, problem: Problem, env: Tree, rule: Rule) -> tuple[Rule, dict[str, Any]]:

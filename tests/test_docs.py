@@ -108,7 +108,7 @@ def test_the_page_on_tables_names_every_column() -> None:
         for example in cls.examples if cls.table and cls.__module__.startswith("icsap_jax.") else ():
             config = parse({"problem": example})
             table = config.problem.hook("table")(*config.problem.build(config.folder))
-            every = (re.sub(r"bidder\d", "bidder1", column) for column in (*table.columns, *table.output_columns))
+            every = (re.sub(r"(bidder|agent|piece)\d", r"\g<1>1", column) for column in (*table.columns, *table.output_columns))
             columns = {re.sub(r"_\d+$", "_0", column) for column in every}
             assert {column for column in columns if not re.search(rf"\b{column}\b", page)} == set(), cls.kind_name()
             applied += 1
@@ -236,13 +236,12 @@ def test_a_menu_is_for_one_bidder() -> None:
         config.rule.build(problem, env, jax.random.key(0))
 
 
-def test_equality_prefers_that_bidders_fare_alike() -> None:
-    """Position paper, equation 5, with the sign that does not reward inequality: 0 when all fare alike, and lower the further apart
-    the two extremes are, whoever they are."""
-    equality = plugin(EXAMPLES / "equality.py").equality
-    value = jnp.asarray([[3.0, 2.0, 4.0], [3.0, 2.0, 4.0], [9.0, 2.0, 4.0], [4.0, 2.0, 9.0]])
-    transfer = jnp.asarray([[1.0, 0.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.0, 2.0], [2.0, 0.0, 0.0]])
-    np.testing.assert_array_equal(equality(Account(value=value, transfer=transfer)), [0.0, -1.0, -7.0, -7.0])
+def test_proportional_fairness_prefers_the_poorer_bidder() -> None:
+    """One more unit counts half as much for who has two as for who has one less than that, and nothing is worth nothing."""
+    fairness = plugin(EXAMPLES / "proportional_fairness.py").proportional_fairness
+    value = jnp.asarray([[1.0, 2.0], [2.0, 2.0], [1.0, 3.0], [0.0, 0.0]])
+    found = np.asarray(fairness(Account(value=value, transfer=jnp.asarray([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [0.0, 0.0]]))))
+    np.testing.assert_allclose(found, np.log([2.0, 4.0, 3.0, 1.0]), rtol=1e-6)  # float32
 
 
 # ---- results

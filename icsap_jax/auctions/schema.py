@@ -14,12 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from icsap_jax.auctions.prior_schema import Uniform
-from icsap_jax.config import Objective, OneOf, PriorModel, Problem, RuleModel, fault, kinds, register_objective
+from icsap_jax.config import Objective, OneOf, PriorModel, Problem, RuleModel, fault, kinds
 from icsap_jax.config.models import folder_of, under
 from icsap_jax.config.reading import merge
-
-register_objective("revenue", "icsap_jax.objectives:revenue")
-register_objective("welfare", "icsap_jax.objectives:welfare")
 
 
 class Auction(Problem):

@@ -1,9 +1,9 @@
 """The training loop: one compiled scan over steps, over a leading member axis of seeds and hyperparameters.
 
-`init → TrainState`, `step(state) → state, metrics`, `run` scans it in chunks. The loss is −F + what the lagrangian asks for the
-gaps. A member whose loss or gradient stops being finite keeps its last good state and the number of its first bad step, while
-the others go on. Member s draws from fold_in(seed, s), whatever else trains beside it. Where there is an accelerator members
-are vmapped; on a CPU that gains nothing (measured) and they are mapped one after the other.
+`init → TrainState`, `step(state) → state, metrics`, `run` scans it in chunks. The loss is −F + what the lagrangian asks for the gaps and
+for constraints that are missed. A member whose loss or gradient stops being finite keeps its last good state and the number of its first
+bad step, while the others go on. Member s draws from fold_in(seed, s), whatever else trains beside it. Where there is an accelerator
+members are vmapped; on a CPU that gains nothing (measured) and they are mapped one after the other.
 
 Where F has many local optima a member's rule may have several *starts*: rules side by side on an axis of their own, each of which
 climbs for itself (Adam moves every number for itself too). The best of them is told, and kept when training is over.
@@ -21,6 +21,7 @@ import optax
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.lagrangian import Prices, numbers
+from icsap_jax.bilevel.responses import Play
 from icsap_jax.bilevel.types import Array, Problem, Rule, Tree
 
 
@@ -72,10 +73,15 @@ class Trainer:
         outer = numbers(training)
         return TrainState(
             rule=rule, moments=optax.scale_by_adam().init(rule.params),
-            prices=self.lagrangian.init(numbers(training.lagrangian), self.problem.agents), memory=memory,
+            prices=self.lagrangian.init(numbers(training.lagrangian), self.problem.agents + self.constraints), memory=memory,
             step=jnp.zeros((), jnp.int32), bad_step=jnp.full((), -1, jnp.int32), key=jax.random.fold_in(key, 0),
             numbers={"training": outer, "response": response_numbers},
         )  # fmt: skip
+
+    @property
+    def constraints(self) -> int:
+        """C, how many signed constraints the problem has; they are priced after the agents' gaps."""
+        return len(getattr(self.problem, "constraints", ()))
 
     def learning_rate(self, settings: dict[str, Array], step: Array) -> Array:
         """At a step counted from 0: a linear rise over `warmup`, then constant or a cosine to zero."""
@@ -90,7 +96,7 @@ class Trainer:
         def judged(rule: Rule, memory: Tree, place: Array) -> tuple[Array, Any]:
             given = {**numbers, "place": place}
             play = self.response.play(self.problem, env, rule, memory, key, state.step, self.batch, given)
-            return self.lagrangian.cost(state.prices, play.gap) - play.value, play
+            return self.lagrangian.cost(state.prices, priced(play)) - play.value, play
 
         if not self.starts:
             return judged(rule, state.memory, jnp.zeros(()))
@@ -111,13 +117,20 @@ class Trainer:
         rate = self.learning_rate(settings, state.step)
         params = jax.tree.map(lambda p, u: p - rate * u, state.rule.params, updates)
         taken = state.step + 1
-        prices = self.lagrangian.update(state.prices, play.gap, play.value, taken, taken / max(self.steps, 1))
+        prices = self.lagrangian.update(state.prices, priced(play), play.value, taken, taken / max(self.steps, 1))
         good = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(params)) & (state.bad_step < 0)
         moved = replace(state, rule=replace(state.rule, params=params), moments=moments, prices=prices, memory=play.memory)
         kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), moved, state)
         bad = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)
         metrics = {"loss": loss, "objective": play.value, "gap": play.gap, "multiplier": prices.multiplier, "gradient_norm": norm}
+        if self.constraints:
+            metrics["excess"] = play.excess
         return replace(kept, step=taken, bad_step=bad), {**metrics, **play.parts}
+
+
+def priced(play: Play) -> Array:
+    """All that a play misses, [N + C]: the agents' gaps, then the constraints' excess."""
+    return jnp.concatenate([play.gap, play.excess]) if play.excess.size else play.gap
 
 
 @partial(jax.jit, static_argnames=("trainer", "count"), donate_argnames=("state",))

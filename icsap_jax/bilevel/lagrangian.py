@@ -1,4 +1,5 @@
-"""Prices on incentive gaps. Gaps are ≥ 0, so λ is an exact penalty and never comes down; a budget's multiplier may.
+"""Prices on incentive gaps, and on the excess of constraints over zero. Both are ≥ 0, so λ is an exact penalty and never comes down;
+a budget's multiplier may. Where a problem has C constraints, they come after the N agents as if they were more of them.
 
 A lagrangian is a static object with `init(numbers, agents)`, `cost(state, gap)` and `update(state, gap, value, step, fraction)`;
 its state is a pytree that rides in the training state, so every number in it can differ from member to member.
@@ -18,7 +19,7 @@ from icsap_jax.bilevel.types import Array
 @register_dataclass
 @dataclass(frozen=True)
 class Prices:
-    """`multiplier` λ [N], `penalty` ρ [], `numbers` the model's settings as arrays, so that they may vary over members."""
+    """`multiplier` λ [N + C], `penalty` ρ [], `numbers` the model's settings as arrays, so that they may vary over members."""
 
     multiplier: Array
     penalty: Array

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
+from icsap_jax.bilevel.equilibrium import annealed
 from icsap_jax.bilevel.gap import own, unilateral
 from icsap_jax.bilevel.responses import Play, play_of, pure_actions, require
 from icsap_jax.bilevel.types import Array, Draw, Finite, Problem, Rule, Tree, expectation
@@ -143,9 +144,7 @@ class Logit:
 
     def play(self, problem: Problem, env: Tree, rule: Rule, memory: Tree, key: Array, step: Array, batch: int, numbers: Any) -> Play:
         """See the module."""
-        end = numbers["temperature_end"]
-        start = numbers["temperature"] * numbers["spread"] ** numbers["place"]
-        temperature = start * (end / start) ** jnp.minimum(1.0, numbers["fraction"] / numbers["share"])
+        temperature = annealed(numbers)
         if hasattr(problem, "scale"):
             temperature = temperature * problem.scale(env)
         if getattr(problem, "temperature", None) is not None:

@@ -18,20 +18,21 @@ import optax
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.gap import gap_and_decision, mean_gap, own, unilateral
-from icsap_jax.bilevel.types import Array, Box, Draw, Finite, Outcome, Problem, Rule, Tree, expectation
+from icsap_jax.bilevel.types import Array, Box, Draw, Finite, Outcome, Policies, Problem, Rule, Tree, expectation
 from icsap_jax.config import ConfigError
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Play:
-    """One step's experience: the designer's `value` [], the mean `gap` [N] of each agent, the expected `outcome` by name, and what
-    the response remembers (`memory`)."""
+    """One step's experience: the designer's `value` [], the mean `gap` [N] of each agent, the expected `outcome` by name, what
+    the response remembers (`memory`), and the `excess` [C] by which each of the problem's constraints is missed."""
 
     value: Array
     gap: Array
     parts: dict[str, Array]
     memory: Tree
+    excess: Array
 
 
 def deviated_utility(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, deviations: Array) -> Array:
@@ -80,18 +81,18 @@ def uniform_in(box: Box, key: Array, shape: tuple[int, ...], dtype: Any) -> Arra
     return box.low + (box.high - box.low) * points
 
 
-def require(kind: type, problem: Problem, env: Tree, name: str, instead: str) -> None:
+def require(kind: type | tuple[type, ...], problem: Problem, env: Tree, name: str, instead: str) -> None:
     """Refuse a response made for another kind of action space."""
     if not isinstance(problem.space(env, problem.draw(env, jax.random.key(0), 1)), kind):
         raise ConfigError(f"training.response.kind = {name}: does not fit this problem's actions; write training.response.kind={instead}.")
 
 
-def require_recommended(kind: type, problem: Problem, env: Tree, name: str, instead: str) -> None:
+def require_recommended(kind: type | tuple[type, ...], problem: Problem, env: Tree, name: str, instead: str) -> None:
     """Refuse, besides, a search for deviations where there is nothing to deviate from."""
     require(kind, problem, env, name, instead)
     if problem.recommended(env, problem.draw(env, jax.random.key(0), 1)) is None:
         raise ConfigError(f"training.response.kind = {name}: searches for deviations from what is recommended, and here agents simply do "
-                          f"what is best for them; write training.response.kind={'logit' if kind is Finite else 'stationary'}.")
+                          f"what is best for them; write training.response.kind={'stationary' if kind is Box else 'logit or equilibrium'}.")
 
 
 def _judge(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Array, memory: Tree) -> Play:
@@ -103,9 +104,16 @@ def _judge(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Arra
 
 
 def play_of(weight: Array, outcome: Outcome, gap: Array, memory: Tree) -> Play:
-    """A play from what resulted on each profile, weighted, and the gap [N]."""
+    """A play from what resulted on each profile, weighted, and the gap [N]; constraints in the order of their names."""
     parts = {name: expectation(weight, values) for name, values in outcome.objectives.items()}
-    return Play(value=expectation(weight, outcome.value), gap=gap, parts=parts, memory=memory)
+    missed = [expectation(weight, missing(outcome.constraints[name])) for name in sorted(outcome.constraints)]
+    excess = jnp.stack(missed) if missed else jnp.zeros((0,))
+    return Play(value=expectation(weight, outcome.value), gap=gap, parts=parts, memory=memory, excess=excess)
+
+
+def missing(constraint: Array) -> Array:
+    """By how much a signed constraint [B, …] is missed on each profile, [B]: its positive parts, added up."""
+    return jax.nn.relu(constraint).reshape(constraint.shape[0], -1).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -259,17 +267,21 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Enumerate:
-    """Finite actions: every one is tried."""
+    """Finite actions: every one is tried, or whatever the problem says is enough."""
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
         """Nothing is remembered."""
-        require_recommended(Finite, problem, env, "enumerate", "exchange, candidates or ascent")
+        require_recommended((Finite, Policies), problem, env, "enumerate", "exchange, candidates or ascent")
         return ()
 
     def play(self, problem, env, rule, memory, key, step, batch, numbers) -> Play:
         """See the module."""
         draw = problem.draw(env, key, batch)
-        return _judge(problem, env, rule, draw, pure_actions(problem, env, draw), memory)
+        if hasattr(problem, "deviations"):
+            tried = problem.deviations(env, jax.lax.stop_gradient(rule), draw, problem.recommended(env, draw))
+        else:
+            tried = pure_actions(problem, env, draw)
+        return _judge(problem, env, rule, draw, tried, memory)
 
 
 def pure_actions(problem: Problem, env: Tree, draw: Draw) -> Array:

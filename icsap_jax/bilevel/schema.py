@@ -75,6 +75,29 @@ class Stationary(Response):
     closed_form: bool = Field(False, description="use the problem's own formula for what the agent does, where it has one")
 
 
+class Equilibrium(Response):
+    """Agents who come to rest with each other: the smoothed equilibrium of a game, a market, a population, found by Newton's method from
+    the last step's and differentiated by the implicit function theorem, its temperature falling geometrically over training. What is
+    reported is the exact equilibrium, with the exact gain of whoever would leave it."""
+
+    kind: Literal["equilibrium"] = "equilibrium"
+    builder: ClassVar[str] = "icsap_jax.bilevel.equilibrium:equilibrium"
+    temperature: float = Field(1.0, gt=0, description="at the start, in the agents' payoffs of one period")
+    temperature_end: float = Field(0.02, gt=0, description="at the end")
+    share: float = Field(0.8, gt=0, le=1, description="of training over which it falls")
+    spread: float = Field(1.0, gt=0, le=1, description="the first temperature of a rule's last start, as a share of its first start's")
+    newton_steps: int = Field(30, ge=1, description="at most, in each step of training")
+
+
+class Learning(Response):
+    """Agents who learn: so many steps of their own, from even play, through all of which the objective is differentiated."""
+
+    kind: Literal["learning"] = "learning"
+    builder: ClassVar[str] = "icsap_jax.bilevel.equilibrium:learning"
+    rounds: int = Field(50, ge=1, description="of the agents' learning, before the objective is scored")
+    step_size: float = Field(1.0, gt=0, description="of each of them")
+
+
 class Lagrangian(Kind):
     """How incentive gaps are priced in the training loss."""
 

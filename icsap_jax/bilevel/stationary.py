@@ -8,11 +8,13 @@ The action solves the first-order condition inside the box, and F is differentia
 which is zero where the slope is, or where the agent would leave the box if it could; there the action no longer moves. s > 0 only
 sets the scale. Newton starts from the problem's `start(env, draw)` after a few steps of ascent, since a root may also be a minimum.
 
-One agent at a time: its utility must not depend on what others do, and one information set's not on what is done in another.
+Several agents' conditions are solved together: a Nash equilibrium of those who choose a number each. What is done at one information
+set must not matter at another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from icsap_jax.bilevel import implicit
-from icsap_jax.bilevel.responses import Play, beside, play_of, refine, require
+from icsap_jax.bilevel.responses import Play, beside, play_of, require
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
 from icsap_jax.config import ConfigError
 
@@ -31,8 +33,8 @@ STRIDE = 0.1  # the first of them; the last is a tenth of it
 def stationary_reply(
     problem: Problem, env: Tree, draw: Draw, decision: Tree, most_steps: int = implicit.STEPS
 ) -> tuple[implicit.Response, Array]:
-    """What the agent does about a decision: a Response with the action [I, N, T], and whether each information set's is settled
-    [I, N]. Differentiable in `decision`."""
+    """What the agents do about a decision: a Response with the action [I, N, T], and whether each information set's is settled
+    [I, N]. Differentiable in `decision`. Several agents reply to each other: their actions solve all conditions at once."""
     box = problem.space(env, draw)
     start = problem.start(env, draw)
     low, high = (jnp.broadcast_to(bound, start.shape) for bound in (beside(box, start).low, beside(box, start).high))
@@ -42,9 +44,13 @@ def stationary_reply(
         return problem.utility(given[0], given[1], given[2], action)
 
     def slope(given: Tree, action: Array) -> Array:
-        return jax.grad(lambda at: utility(given, at).sum())(action)
+        if problem.agents == 1:
+            return jax.grad(lambda at: utility(given, at).sum())(action)
+        of_agent = jnp.eye(problem.agents, dtype=action.dtype)
+        slopes = jax.vmap(lambda one: jax.grad(lambda at: (utility(given, at) * one[None]).sum())(action))(of_agent)  # [N, I, N, T]
+        return jnp.einsum("nint->int", slopes)
 
-    begun = refine(lambda tried: utility(frozen, tried), start[None], Box(low, high), STRIDE, ASCENT)[0]
+    begun = _ascend(lambda at: slope(frozen, at), start, Box(low, high))
     # With this scale no slope reaches across the box, so that Newton does not jump from bound to bound.
     steepest = jnp.stack([jnp.abs(slope(frozen, at)) for at in (low, high, begun)]).max((0, -1), keepdims=True)[0]
     scale = 0.5 * (high - low).max(-1, keepdims=True) / jnp.where(jnp.isfinite(steepest) & (steepest > 0), steepest, 1.0)
@@ -59,6 +65,17 @@ def stationary_reply(
     return found, found.converged & (left <= near)
 
 
+def _ascend(slope: Callable[[Array], Array], start: Array, box: Box) -> Array:
+    """Some way up everyone's own slope at once, by steps of shrinking shares of the box's width, [I, N, T]."""
+    width = box.high - box.low
+    sizes = STRIDE * 0.1 ** (jnp.arange(ASCENT) / (ASCENT - 1))
+
+    def step(action: Array, size: Array) -> tuple[Array, None]:
+        return jnp.clip(action + size * width * jnp.sign(slope(action)), box.low, box.high), None
+
+    return jax.lax.scan(step, start, sizes.astype(start.dtype))[0]
+
+
 @dataclass(frozen=True)
 class Stationary:
     """The agent's action by its first-order condition, or where `closed_form` by the problem's own formula `reply(env, draw,
@@ -69,13 +86,11 @@ class Stationary:
     closed_form: bool
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
-        """Nothing is remembered. Raises ConfigError where actions are not points of a box, are recommended, or agents are many."""
+        """Nothing is remembered. Raises ConfigError where actions are not points of a box, or are recommended."""
         require(Box, problem, env, "stationary", "logit or enumerate")
         if problem.recommended(env, problem.draw(env, key, 1)) is not None:
             raise ConfigError("training.response.kind = stationary: nobody chooses freely here, reports are recommended; "
                               "write training.response.kind=candidates.")
-        if problem.agents > 1:
-            raise ConfigError("training.response.kind = stationary: answers for one agent, whose payoffs depend on nobody else's action.")
         if self.closed_form and not hasattr(problem, "reply"):
             raise ConfigError("training.response.closed_form = true: this problem has no formula for what the agent does; use false.")
         return ()

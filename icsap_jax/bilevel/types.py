@@ -50,9 +50,19 @@ class Finite:
 
 @register_dataclass
 @dataclass(frozen=True)
+class Policies:
+    """An agent's action is a policy: a distribution over A choices at each of Z things it may see. An action is [I, N, Z·A], rows of a
+    policy behind each other. `mask` [N, Z, A]: which choices are legal where."""
+
+    mask: Array
+
+
+@register_dataclass
+@dataclass(frozen=True)
 class Outcome:
     """What resulted. `value` [B]: the designer's objective on each profile, whose expectation under `Draw.weight` is F;
-    `objectives[name]` [B]: its parts, unweighted; `constraints[name]`: signed, any shape, satisfied when ≤ 0."""
+    `objectives[name]` [B]: its parts, unweighted; `constraints[name]` [B, …]: signed, satisfied when ≤ 0, and named too in the
+    problem's `constraints`; what is above 0 is priced like a gap."""
 
     value: Array
     objectives: dict[str, Array]
@@ -94,12 +104,15 @@ class Problem(Protocol):
     `independent(env)`: whether one agent's types may be redrawn alone; `held_out(env)`: the numbers to evaluate with, where data were
     kept aside; `judged_on(seed, count)`: the problem told which draws it will be judged on, so that its exact answers are on the same;
     `reservation(env, draw)` [I, N]: what agents get elsewhere; `infeasibility(env, decision)` []: by how much more is given than there
-    is; `scale(env)` []: the size of payoffs, in which temperatures and ties are measured; `payoffs(env, draw, decision)` [I, N, A]: the
-    utility of each agent's pure actions, where that is sooner had than by trying them and others' do not matter; `temperature(env)` []:
-    agents are quantal, and this is theirs; `start(env, draw)` [I, N, T]: where to look for a stationary reply from;
-    `export_inputs(env)`: example inputs of the compiled rule; and as constants `sampled`: finite actions meet sampled profiles;
-    `enumerated`: reports meet every profile with its weight; `separable`: no agent's utility depends on what others do; `committed`:
-    the decision is made before anyone acts, so that `decide` ignores the action and is asked once.
+    is; `scale(env)` []: the size of payoffs, in which temperatures and ties are measured; `deviations(env, rule, draw, action)` [K, I|1,
+    N, …]: what to try instead of every pure action, each agent's best reply say; `begin(env, draw)`, `misfit(env, draw, decision, x,
+    temperature)` and `learn(env, draw, decision, x, size)`: equilibria of a kind of their own (`equilibrium`), at which `score` takes x
+    for the action; `payoffs(env, draw, decision)` [I, N, A]: the utility of each agent's pure actions, where that is sooner had than by
+    trying them and others' do not matter; `temperature(env)` []: agents are quantal, and this is theirs; `start(env, draw)` [I, N, T]:
+    where to look for a stationary reply from; `export_inputs(env)`: example inputs of the compiled rule; and as constants `sampled`:
+    finite actions meet sampled profiles; `enumerated`: reports meet every profile with its weight; `separable`: no agent's utility
+    depends on what others do; `constraints`: the names of the signed constraints that `score` tells; `committed`: the decision is made
+    before anyone acts, so that `decide` ignores the action and is asked once.
     """
 
     agents: int
@@ -110,7 +123,7 @@ class Problem(Protocol):
     def draw(self, env: Tree, key: Array, count: int) -> Draw:
         """`count` profiles from the prior; or, where types are finite, all of them with their mass (`count` is then ignored)."""
 
-    def space(self, env: Tree, draw: Draw) -> Box | Finite:
+    def space(self, env: Tree, draw: Draw) -> Box | Finite | Policies:
         """The actions open to each agent."""
 
     def recommended(self, env: Tree, draw: Draw) -> Array | None:

@@ -125,7 +125,8 @@ class PriorModel(Kind):
 
 class Problem(Kind):
     """An environment. `build(folder)` gives (problem, env). The hooks name functions of its domain, None where there is none: `check`
-    refuses, before anything is written, a problem without a solution; `optimum`, `baselines`, `control` and `pictures` are given the
+    refuses, before anything is written, a problem without a solution; `judge` measures a rule where what agents do is an equilibrium of a
+    kind of its own (`bilevel/judgement.py`); `optimum`, `baselines`, `control` and `pictures` are given the
     problem and its numbers; `bound` proves an upper bound on the objective, by multipliers that it learns or that the rule has; `polish`
     makes a trained rule exact where that is possible, `details` tells more about one, `table` applies one to a CSV, and `listing` gives
     the rows of one that is a list. `defaults` are the domain's values for rule, training and evaluation, laid under the user's."""
@@ -135,6 +136,7 @@ class Problem(Kind):
     control: ClassVar[Any] = None
     baselines: ClassVar[Any] = None
     check: ClassVar[Any] = None
+    judge: ClassVar[Any] = None
     polish: ClassVar[Any] = None
     details: ClassVar[Any] = None
     pictures: ClassVar[Any] = None

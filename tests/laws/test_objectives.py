@@ -68,3 +68,11 @@ def test_money_has_units(name: str, account: Account) -> None:
     """Counting in cents multiplies both by a hundred."""
     cents = Account(value=100 * account.value, transfer=100 * account.transfer)
     np.testing.assert_allclose(worth(name, cents), 100 * worth(name, account), rtol=ROUNDING)
+
+
+def test_equality_prefers_that_agents_fare_alike() -> None:
+    """Position paper, equation 5, with the sign that does not reward inequality: 0 when all fare alike, and lower the further apart
+    the two extremes are, whoever they are."""
+    value = jnp.asarray([[3.0, 2.0, 4.0], [3.0, 2.0, 4.0], [9.0, 2.0, 4.0], [4.0, 2.0, 9.0]])
+    transfer = jnp.asarray([[1.0, 0.0, 2.0], [0.0, 0.0, 2.0], [0.0, 0.0, 2.0], [2.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(worth("equality", Account(value=value, transfer=transfer)), [0.0, -1.0, -7.0, -7.0])

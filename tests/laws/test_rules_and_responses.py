@@ -1,7 +1,7 @@
 """Laws of every rule, response and lagrangian that a schema names, on every example of every problem they fit.
 
-Nothing is listed here: a new one is tested because its schema names it. A new domain says once, in
-`FEASIBLE`, what a feasible decision is; what else is checked of a rule follows from its `statements`.
+Nothing is listed here: a new one is tested because its schema names it. A new domain says once, in `FEASIBLE` of
+`tests/laws/feasible.py`, what a feasible decision is; what else is checked of a rule follows from its `statements`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.optimize import linprog
 
 from icsap_jax.bilevel.lagrangian import numbers
 from icsap_jax.bilevel.schema import Lagrangian, Response
 from icsap_jax.bilevel.types import Box
 from icsap_jax.config import ConfigError, Problem, RuleModel, kinds, parse
 from icsap_jax.config.plugins import import_schemas
+from tests.laws.feasible import FEASIBLE
 
 # Compiling is most of what these tests cost, and unoptimised code compiles three times sooner.
 QUICK = {"xla_backend_optimization_level": 0}
@@ -80,161 +80,6 @@ def actions(problem, env):
     picks = itertools.islice(itertools.product((0, 1), repeat=low.size), 64)
     corners = [np.where(np.reshape(pick, low.shape), high, low) for pick in picks]
     return draw, jnp.concatenate([action, jnp.asarray(np.stack(corners), action.dtype)])
-
-
-def feasible_auction(problem, env, decision):
-    """Probabilities; no item given more than once; a bidder who wants one thing gets at most one."""
-    given = np.asarray(decision.allocation)
-    assert given.min() >= 0
-    assert given.max() <= 1 + ROUNDING
-    if problem.valuation == "combinatorial":
-        assert (given[..., [0, 2]].sum((-1, -2)) <= 1 + ROUNDING).all()
-        assert (given[..., [1, 2]].sum((-1, -2)) <= 1 + ROUNDING).all()
-        for shares in given.reshape(-1, *given.shape[-2:])[:8]:
-            assert lottery_exists(shares)
-    else:
-        assert (given.sum(-2) <= 1 + ROUNDING).all()
-    if problem.valuation != "additive":
-        assert (given.sum(-1) <= 1 + ROUNDING).all()
-
-
-def lottery_exists(shares):
-    """Whether bundle shares [N, 3] are the marginals of a lottery over who owns each of two items: a linear programme."""
-    agents = len(shares)
-    pairs = list(itertools.product(range(agents + 1), repeat=2))
-    rows = []
-    for i in range(agents):
-        rows += [[a == i and b != i for a, b in pairs], [a != i and b == i for a, b in pairs], [a == i and b == i for a, b in pairs]]
-    equal = np.array([*rows, [True] * len(pairs)], float)
-    right = np.append(shares.ravel(), 1.0)
-    slack = np.hstack([equal, np.eye(len(right)), -np.eye(len(right))])  # the misfit is minimised: rounding leaves a little
-    cost = np.append(np.zeros(len(pairs)), np.ones(2 * len(right)))
-    return linprog(cost, A_eq=slack, b_eq=right).fun < ROUNDING
-
-
-def test_the_limits_of_the_paper_alone_admit_shares_that_no_lottery_has():
-    """Half of {1} and half of {2} for one bidder beside half of {1, 2} for the other keeps every marginal limit."""
-    assert not lottery_exists(np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 0.5]]))
-    assert lottery_exists(np.array([[0.5, 0.0, 0.0], [0.0, 0.5, 0.5]]))
-
-
-def feasible_persuasion(problem, env, decision):
-    """In every state the recommendations are a distribution, and the beliefs after each are one too."""
-    signal = np.asarray(decision.signal)
-    assert signal.min() >= 0
-    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
-    np.testing.assert_allclose(np.asarray(decision.posterior).sum(0), 1.0, atol=ROUNDING)
-
-
-def feasible_contract(problem, env, decision):
-    """Nobody pays in under limited liability."""
-    paid = np.asarray(decision)
-    assert paid.shape == (problem.types, problem.outcomes)
-    assert paid.min() >= 0 or not problem.limited_liability
-
-
-def feasible_screening(problem, env, decision):
-    """No type gets less than nothing, or more than the best type's efficient quantity."""
-    quantity = np.asarray(decision.quantity)
-    assert quantity.min() >= 0
-    assert quantity.max() <= problem.top * (1 + ROUNDING)
-
-
-def feasible_warranty(problem, env, decision):
-    """The buyer's payments are never negative, and the deposit no less than what was agreed."""
-    assert min(np.asarray(decision.lump_sum).min(), np.asarray(decision.deferred).min()) >= 0
-    assert problem.min_deposit is None or np.asarray(decision.deposit).min() >= problem.min_deposit - ROUNDING
-
-
-def feasible_relational(problem, env, decision):
-    """A bonus is never negative."""
-    assert np.asarray(decision.bonus).min() >= 0
-
-
-def feasible_effort(problem, env, decision):
-    """What cannot be measured is not paid for."""
-    slopes = np.asarray(decision.slopes)
-    assert (slopes * (1 - np.asarray(env.measured)) == 0).all()
-
-
-def feasible_reputation(problem, env, decision):
-    """No incentive is below the least that the terms allow."""
-    incentive = np.asarray(getattr(decision, "incentive", decision))
-    assert problem.terms.least is None or incentive.min() >= problem.terms.least - ROUNDING
-
-
-def feasible_contract_family(problem, env, decision):
-    """Nobody pays in, and targets have probabilities."""
-    assert np.asarray(decision.payments).min() >= 0
-    np.testing.assert_allclose(np.asarray(decision.share).sum(-1), 1.0, atol=ROUNDING)
-
-
-def feasible_persuasion_dynamic(problem, env, decision):
-    """After every history the recommendations are a distribution, so are beliefs, and in every period something is recommended."""
-    signal, joint = np.asarray(decision.signal), np.asarray(decision.joint)
-    assert signal.min() >= 0
-    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
-    np.testing.assert_allclose(np.asarray(decision.posterior).sum(-1), 1.0, atol=ROUNDING)
-    np.testing.assert_allclose([joint[period].sum() for period in problem.tree.periods], 1.0, atol=ROUNDING)
-
-
-def feasible_persuasion_markov(problem, env, decision):
-    """For every outcome the recommendations are a distribution, so are beliefs, and the process is always somewhere."""
-    signal = np.asarray(decision.signal)
-    assert signal.min() >= 0
-    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
-    np.testing.assert_allclose(np.asarray(decision.posterior).sum(-1), 1.0, atol=ROUNDING)
-    np.testing.assert_allclose(np.asarray(decision.occupancy).sum(), 1.0, atol=ROUNDING)
-
-
-def feasible_persuasion_continuous(problem, env, decision):
-    """In every cell the messages are a distribution, and the posterior means average to the prior's."""
-    signal, mass = np.asarray(decision.signal), np.asarray(decision.joint).sum(0)
-    assert signal.min() >= 0
-    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
-    np.testing.assert_allclose(mass @ np.asarray(decision.mean), env.mass @ env.mean, atol=ROUNDING)
-
-
-def feasible_persuasion_gaussian(problem, env, decision):
-    """Of no direction of the state is less told than nothing, or more than all."""
-    shares = np.linalg.eigvalsh(np.asarray(decision.told))
-    assert shares.min() >= -ROUNDING
-    assert shares.max() <= 1 + ROUNDING
-
-
-def feasible_persuasion_many(problem, env, decision):
-    """In every state the recommendations are a distribution, and each receiver hears one of them."""
-    signal, heard = np.asarray(decision.signal), np.asarray(problem.weight(env, None, decision))
-    assert min(signal.min(), heard.min()) >= -ROUNDING
-    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
-    np.testing.assert_allclose(heard.sum(0), 1.0, atol=ROUNDING)
-
-
-def feasible_persuasion_actions(problem, env, decision):
-    """A type is recommended no more often than there is an action of it, and types' probabilities sum to one."""
-    recommended = np.asarray(decision.recommended)
-    assert recommended.min() >= 0
-    assert (recommended <= 1 - (1 - env.probabilities) ** problem.count + ROUNDING).all()
-    np.testing.assert_allclose([recommended.sum(), np.asarray(decision.another).sum()], 1.0, atol=ROUNDING)
-
-
-def feasible_persuasion_family(problem, env, decision):
-    """In every state of every game the recommendations are a distribution, and multipliers are never negative."""
-    signal = np.asarray(decision.told.signal)
-    assert signal.min() >= 0
-    np.testing.assert_allclose(signal.sum(-1), 1.0, atol=ROUNDING)
-    assert np.asarray(decision.told.multiplier).min() >= 0
-
-
-FEASIBLE = {
-    "persuasion_family": feasible_persuasion_family,
-    "persuasion_actions": feasible_persuasion_actions, "persuasion_many": feasible_persuasion_many,
-    "persuasion_continuous": feasible_persuasion_continuous, "persuasion_gaussian": feasible_persuasion_gaussian,
-    "persuasion_dynamic": feasible_persuasion_dynamic, "persuasion_markov": feasible_persuasion_markov,
-    "auction": feasible_auction, "contract": feasible_contract, "contract_family": feasible_contract_family, "effort": feasible_effort,
-    "persuasion": feasible_persuasion, "relational": feasible_relational, "reputation": feasible_reputation,
-    "screening": feasible_screening, "warranty": feasible_warranty,
-}  # fmt: skip
 
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(map(str, pair)))

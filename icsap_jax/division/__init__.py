@@ -1,0 +1,1 @@
+"""Cakes: things that can be cut, divided among agents who like different parts of them."""

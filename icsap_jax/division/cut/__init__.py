@@ -1,0 +1,1 @@
+"""One cuts, and the designer says who picks first."""

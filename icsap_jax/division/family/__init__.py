@@ -1,0 +1,1 @@
+"""One rule for every cake: tastes in, shares out."""

@@ -1,0 +1,1 @@
+"""Games: rules for a society of agents who respond to each other."""

@@ -1,0 +1,1 @@
+"""Attributes of the world that somebody values, of which an objective sees only some."""

@@ -1,0 +1,1 @@
+"""An exchange economy and the two theorems of welfare economics."""

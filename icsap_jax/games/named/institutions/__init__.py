@@ -1,0 +1,1 @@
+"""Institutions that punish, as games."""

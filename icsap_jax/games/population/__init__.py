@@ -1,0 +1,1 @@
+"""A population of learners and imitators."""
