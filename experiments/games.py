@@ -54,7 +54,7 @@ def learned(name: str) -> dict[str, Any]:
         seconds = time.monotonic() - started
         if name == WALKED:
             (PICTURES / "cake_path.png").write_bytes((Path(scratch) / "run" / "plots" / "path.png").read_bytes())
-        audited = audit.audit(load(path), Path(scratch) / "audit", "proxy", "utility", lambda line: None) if name == AUDITED else None
+        audited = audit.audit(load(path), "proxy", "utility", Path(scratch) / "audit", lambda line: None) if name == AUDITED else None
     return {
         "command": f"icsap train {path.relative_to(ROOT).as_posix()}", "machine": machine(), "device": runtime.device_name(),
         "versions": runtime.versions(), "problem": result["problem"], "rule": result["rule"], "objective": result["objective"],

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from jax.tree_util import register_dataclass
 
+from icsap_jax.bilevel.ties import largest, smallest
 from icsap_jax.bilevel.types import Array
 from icsap_jax.config import ConfigError, resolve
 from icsap_jax.config.objectives import function_of
@@ -44,14 +45,14 @@ def utility(account: Account) -> Array:
 
 def maximin(account: Account) -> Array:
     """What the agent with least is left with, […]: in the units of the values; any sign (Rawls 1971)."""
-    return (account.value - account.transfer).min(-1)
+    return smallest(account.value - account.transfer)
 
 
 def equality(account: Account) -> Array:
     """−max_{i,j} |u_i − u_j|, […]: at most 0, in the units of the values. Zhang et al. 2024, equation 5, print the inequality reversed,
     so that maximising it would make agents as unequal as can be."""
     left = account.value - account.transfer
-    return left.min(-1) - left.max(-1)
+    return smallest(left) - largest(left)
 
 
 def evaluate(names: Sequence[str], account: Account) -> dict[str, Array]:

@@ -38,7 +38,9 @@ def _measured(result: dict[str, Any]) -> list[tuple[str, str, str]]:
              f"largest {_short(gap['max'])}; per agent {agents}; searched by {gap['method']}")]
     adversarial = objective.get("adversarial_ties")
     if adversarial is not None:
-        rows.append(("ties against it", f"{adversarial:.4f}", f"{name} where an indifferent agent does what is worst for it"))
+        others = (result.get("details") or {}).get("equilibria")
+        rows.append(("ties against it", f"{adversarial:.4f}", f"{name} where an indifferent agent does what is worst for it")
+                    if others is None else ("at worst", f"{adversarial:.4f}", f"{name} at the worst of {others['count']} equilibria found"))
     rows += _violations(result) + _optimum_rows(result.get("optimum"), result.get("ratio_to_optimum"))
     if objective.get("upper_bound") is not None:
         rows.append((f"proven bound on {name}", f"{objective['upper_bound']:.4f}", ""))
@@ -50,8 +52,9 @@ def _measured(result: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _violations(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """What the rule may not do and does."""
     details = result.get("details") or {}
+    missed = [(f"{name} missed", each, "by how much what is asked is not met") for name, each in details.get("constraints", {}).items()]
     found = (("participation violated", result.get("participation_violation"), "the most an agent loses by taking part"),
-             ("feasibility violated", details.get("feasibility_violation"), "by how much more is given than there is"))
+             ("feasibility violated", details.get("feasibility_violation"), "by how much more is given than there is"), *missed)
     return [(name, _short(value), text) for name, value, text in found if value is not None and value > VIOLATED]
 
 

@@ -25,6 +25,8 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # removes. Below a quarter of a second, reading one back gains nothing.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.25")
+# Compiling is most of the rest: code that is not optimised compiles three times sooner, and here hardly any runs long.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
 # Two workers with two threads each on two cores wait for one another: the workers are the parallelism.
 if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
     os.environ.setdefault("OMP_NUM_THREADS", "1")

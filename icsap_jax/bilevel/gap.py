@@ -11,6 +11,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from icsap_jax.bilevel.ties import largest
 from icsap_jax.bilevel.types import Array, Draw, Problem, Rule, Tree
 
 
@@ -62,9 +63,7 @@ def gains(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, de
 def gap_and_decision(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, deviations: Array) -> tuple[Array, Tree]:
     """The gap [I, N] over the deviations [K, I|1, N, …] tried, and the decision on the recommended action."""
     gain, decision = gains(problem, env, rule, draw, action, jax.lax.stop_gradient(deviations))
-    # Not gain.max(0): its slope divides by how many gains equal the largest, and recomputed in the backward pass none may.
-    best = jnp.take_along_axis(gain, jnp.argmax(gain, 0)[None], axis=0)[0]
-    return jax.nn.relu(best), decision
+    return jax.nn.relu(largest(gain, 0)), decision
 
 
 def mean_gap(problem: Problem, env: Tree, draw: Draw, decision: Tree, gap: Array) -> Array:

@@ -80,21 +80,30 @@ def solve(
     return Response(action=rebuild(action), residual=worst, converged=sound)
 
 
-def attach(residual: Callable[[Tree, Tree], Tree], params: Tree, found: Tree) -> Response:
-    """A root x = `found` of residual(params, x) = 0, by whatever method, with its derivative in `params`. Arguments as in `solve`."""
+def attach(residual: Callable[[Tree, Tree], Tree], params: Tree, found: Tree, inverse: Array | None = None) -> Response:
+    """A root x = `found` of residual(params, x) = 0, by whatever method, with its derivative in `params`. Arguments as in `solve`;
+    `inverse` [n, n] is J⁻¹ at the root, where the caller has a better way to it."""
     flat, rebuild = ravel_pytree(found)
-    action, worst, sound = _attached(lambda at, given: ravel_pytree(residual(given, rebuild(at)))[0], params, flat, jnp.zeros_like(flat))
+    misfit = _flattened(residual, rebuild)
+    action, worst, sound = _attached(misfit, params, flat, jnp.zeros_like(flat), inverse)
     return Response(action=rebuild(action), residual=worst, converged=sound)
 
 
-def _attached(misfit: Callable[[Array, Tree], Array], params: Tree, found: Array, instead: Array) -> tuple[Array, Array, Array]:
+def _flattened(residual: Callable[[Tree, Tree], Tree], rebuild: Callable[[Array], Tree]) -> Callable[[Array, Tree], Array]:
+    """The residual of one vector x [n] first, and of the params."""
+    return lambda at, given: ravel_pytree(residual(given, rebuild(at)))[0]
+
+
+def _attached(
+    misfit: Callable[[Array, Tree], Array], params: Tree, found: Array, instead: Array, inverse: Array | None = None
+) -> tuple[Array, Array, Array]:
     """(the root, differentiable; the largest |F| at it; whether it is sound) of what was found, or of `instead` if that is not finite."""
     found, frozen = jax.lax.stop_gradient((found, params))
     eps = float(jnp.finfo(found.dtype).eps)
     finite = jnp.isfinite(found).all()
     root = jnp.where(finite, found, instead)  # a number that is not finite would spoil even a derivative that is thrown away
     product = jax.linearize(lambda at: misfit(at, frozen), root)[1]
-    undo = _inverse(product, root)
+    undo = _inverse(product, root) if inverse is None else lambda vector: inverse @ vector
     left = misfit(root, params)
     way = undo(jax.lax.stop_gradient(left))
     # Newton's last step is taken below, so that an error of eps^(2/3) in x is one of about eps^(4/3) in what comes back.

@@ -18,6 +18,7 @@ import optax
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.gap import gap_and_decision, mean_gap, own, unilateral
+from icsap_jax.bilevel.ties import largest
 from icsap_jax.bilevel.types import Array, Box, Draw, Finite, Outcome, Policies, Problem, Rule, Tree, expectation
 from icsap_jax.config import ConfigError
 
@@ -241,7 +242,7 @@ class Exchange:
         offered = jax.tree.map(lambda leaf: leaf[:, :, None], decision)  # [N′, K, 1, G, …]: faced by each of R types
         menu = own(problem.utility(env, own_types, offered, rows[:, :, None]))  # [K, R, G, N]
         honest = jnp.moveaxis(jnp.diagonal(menu, axis1=0, axis2=1), -1, 0)  # [R, G, N]
-        best = menu.max(0)
+        best = largest(menu, 0)
         if self.steps:
             best = jnp.maximum(best, self._refined(problem, env, rule, own_types, tried, menu, numbers))
         gap = jax.nn.relu(best - honest).mean((0, 1))

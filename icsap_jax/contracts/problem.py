@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import register_dataclass
 
+from icsap_jax.bilevel.ties import largest, smallest
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule, Tree
 from icsap_jax.contracts.tables import Linear, Tables, Utility
 
@@ -112,7 +113,8 @@ def participating(problem: Contract, env: ContractEnv, payments: Array) -> Array
     and an action as good as going elsewhere. Incentives stay nearly as they are, and exactly so for a risk-neutral agent."""
     expected = jnp.einsum("tak,ck->tca", env.outcome_probabilities, problem.money.of(payments, jnp))
     needed = env.costs[:, None, :] + env.reservation[:, None, None]
-    lift = problem.money.lift(expected, needed, jnp).min((1, 2)).max()
+    lifts = problem.money.lift(expected, needed, jnp)
+    lift = largest(smallest(lifts.reshape(lifts.shape[0], -1)))
     lift = jax.nn.relu(lift) if problem.limited_liability else lift
     return problem.money.lifted(payments, lift, jnp)
 

@@ -23,6 +23,7 @@ import numpy as np
 from flax import nnx
 from jax.tree_util import register_dataclass
 
+from icsap_jax.bilevel.ties import largest, smallest
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule, Tree
 
 
@@ -98,8 +99,8 @@ def enjoyed(values: Array, shares: Array) -> Array:
 def wishes(gets: Array) -> dict[str, Array]:
     """Every objective, […], of what agents get, […, N]."""
     return {
-        "utilitarian": gets.sum(-1), "maximin": gets.min(-1), "nash_welfare": geometric_mean(gets),
-        "equitable": gets.min(-1) - gets.max(-1),
+        "utilitarian": gets.sum(-1), "maximin": smallest(gets), "nash_welfare": geometric_mean(gets),
+        "equitable": smallest(gets) - largest(gets),
     }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ COLD = 0.02  # the temperature at which agents' rest is looked for, as a share o
 TIE = 1e-6  # gains below this share of the range of payoffs are none
 ROUNDS = 100  # of replies to each other
 MOST_PROFILES = 20_000  # pure profiles that are gone through
-MOST_MIXED = 12  # actions of two players whose mixed equilibria are looked for
+MOST_MIXED = 5  # actions of two players whose mixed equilibria are looked for
 METHOD = {True: "best reply by policy iteration, exact", False: "best pure policy over what is seen, exact"}
 TOLD = 20  # equilibria listed in the result
 
@@ -103,7 +103,7 @@ class Exact:
             return []
         width = max(sizes)
         pairs = nash.bimatrix_nash(self.payoffs[0, 0], self.payoffs[1, 0])
-        return [np.stack([np.pad(np.asarray(x, float), (0, width - len(x))) for x in pair])[:, None] for pair in pairs]
+        return [np.stack([np.pad(np.asarray(x, float), (0, width - len(x))) for x in (pair.x, pair.y)])[:, None] for pair in pairs]
 
 
 def judge(problem: Society, env: SocietyEnv, model: Any, rule: Rule, settings: Any) -> Judgement:

@@ -15,13 +15,14 @@ axes, so that a processor takes several games with each instruction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
-from icsap_jax.bilevel.types import Array
+from icsap_jax.bilevel.types import Array, Tree
 from icsap_jax.games.game import Game
 
 MOST_ROWS = 16  # of the systems that are written out step by step; compiling longer ones takes longer than they save
@@ -31,25 +32,25 @@ MOST_ROWS = 16  # of the systems that are written out step by step; compiling lo
 @dataclass(frozen=True)
 class Laid:
     """Games of two agents or more: `payoffs` [N, S, A1, …, AN, B], paid and charged; `ahead` [S, A1, …, AN, S, B], the transitions,
-    discounted; `legal` [N, S, A, B]. Points and misfits are pairs: of logits [N, S, A, …, B] and of values [N, S, …, B]."""
+    discounted; `legal` [N, S, A, B]. Points, misfits and right sides are pytrees like x with `logits` [N, S, A, B] and a `value`
+    [N, S, B]; of M right sides, with an axis before the last."""
 
     payoffs: Array
     ahead: Array
     legal: Array
 
-    def misfit(self, logits: Array, value: Array, heat: Array) -> tuple[Array, Array]:
+    def misfit(self, x: Tree, heat: Array) -> Tree:
         """What is missing in logits and values at temperatures [B]."""
-        play, logs = self._play(logits)
-        values = self._values(play, self._pairs(play, value))
-        left = jnp.where(self.legal, heat[None, None, None] * logits - values, logits)
-        return left, value - self._soft(play, logs, values, heat)
+        play, logs = self._play(x.logits)
+        values = self._values(play, self._pairs(play, x.value))
+        left = jnp.where(self.legal, heat[None, None, None] * x.logits - values, x.logits)
+        return replace(x, logits=left, value=x.value - self._soft(play, logs, values, heat))
 
-    def undo(self, logits: Array, value: Array, heat: Array, heavier: Array) -> Callable[[Array, Array], tuple[Array, Array]]:
-        """J⁻¹, as a function of M right sides, logits [N, S, A, M, B] and values [N, S, M, B]; the diagonal of J is made heavier by a
-        share [B] of itself."""
+    def undo(self, x: Tree, heat: Array, heavier: Array) -> Callable[[Tree], Tree]:
+        """J⁻¹, as a function of M right sides; the diagonal of J is made heavier by a share [B] of itself."""
         agents, states, most = self.legal.shape[:3]
-        play, logs = self._play(logits)
-        pairs = self._pairs(play, value)
+        play, logs = self._play(x.logits)
+        pairs = self._pairs(play, x.value)
         values = self._values(play, pairs)
         more = (1.0 + heavier)[None, None, None]
         weight = jnp.where(self.legal, more * heat[None, None, None], more).transpose(0, 2, 1, 3)  # [N, A, S, B]
@@ -67,15 +68,15 @@ class Laid:
         spread = through.reshape(agents, agents, most, states, 1, -1) * ahead.transpose(0, 2, 1, 3, 4)[None]  # [N, N, A, S, S, B]
         coupling = total(spread, 2)
         going = total(play[0][:, :, None] * ahead[0], 1)  # discount·P, [S, S, B]
-        eye = jnp.eye(states, dtype=value.dtype)[..., None]
+        eye = jnp.eye(states, dtype=going.dtype)[..., None]
         alone = eye * (1.0 + heavier)[None, None] * (1.0 - going) - (1.0 - eye) * going
-        blocks = coupling + jnp.eye(agents, dtype=value.dtype)[..., None, None, None] * alone[None, None]
+        blocks = coupling + jnp.eye(agents, dtype=going.dtype)[..., None, None, None] * alone[None, None]
         matrix = blocks.transpose(0, 2, 1, 3, 4).reshape(agents * states, agents * states, -1)
 
-        def undone(right_logits: Array, right_value: Array) -> tuple[Array, Array]:
-            count = right_value.shape[2]
-            right = right_logits.transpose(0, 2, 3, 1, 4)  # [N, A, M, S, B]
-            lower = right_value - product(through, right.reshape(agents * most, count, states, -1)).transpose(0, 2, 1, 3)
+        def undone(given: Tree) -> Tree:
+            count = given.value.shape[2]
+            right = given.logits.transpose(0, 2, 3, 1, 4)  # [N, A, M, S, B]
+            lower = given.value - product(through, right.reshape(agents * most, count, states, -1)).transpose(0, 2, 1, 3)
             found = eliminate(matrix, lower.reshape(agents * states, count, -1)).reshape(agents, states, count, -1)
             flow = total(ahead[:, :, :, :, None] * found[:, None, None], 3)  # [N, S, A, M, B]
             right = right + flow.transpose(0, 2, 3, 1, 4)
@@ -83,7 +84,7 @@ class Laid:
             tail = product(rest[1], right[1:].reshape(-1, count, states, right.shape[-1]) + product(rest[0], head))
             head = head + product(first, tail) / weight[0][:, None]
             whole = jnp.concatenate([head, tail]).reshape(agents, most, count, states, -1)
-            return whole.transpose(0, 3, 1, 2, 4), found
+            return replace(given, logits=whole.transpose(0, 3, 1, 2, 4), value=found)
 
         return undone
 
@@ -190,39 +191,32 @@ def total(terms: Array, axis: int) -> Array:
 
 
 def product(left: Array, right: Array) -> Array:
-    """Matrices [I, K, …] times [K, J, …]."""
-    found = left[:, 0][:, None] * right[0][None]
-    for place in range(1, right.shape[0]):
-        found = found + left[:, place][:, None] * right[place][None]
-    return found
+    """Matrices [I, K, …] times [K, J, …]. A loop, for the reason given in `eliminate`."""
+
+    def go(place: Array, found: Array) -> Array:
+        return found + left[:, place][:, None] * right[place][None]
+
+    shape = jnp.broadcast_shapes(left[:, :1].shape, right[:1].shape)
+    return jax.lax.fori_loop(0, right.shape[0], go, jnp.zeros(shape, left.dtype))
 
 
 def eliminate(matrix: Array, right: Array) -> Array:
     """The solutions [n, M, …] of systems [n, n, …] and right sides [n, M, …] by Gauss and Jordan, with the largest pivot left in each
     column. Rows stay where they are, and are put in order at the end."""
     size = matrix.shape[0]
-    whole = jnp.concatenate([matrix, right], 1)
-    used = [jnp.zeros(matrix.shape[2:], bool)] * size
-    chosen = []
-    for _ in range(size):
-        column, whole = whole[:, 0], whole[:, 1:]
-        largest, pivot, row = jnp.full(matrix.shape[2:], -1.0, matrix.dtype), column[0], whole[0]
-        place = jnp.zeros(matrix.shape[2:], jnp.int32)
-        for at in range(size):
-            here = jnp.where(used[at], -1.0, jnp.abs(column[at]))
-            better = here > largest
-            largest, place = jnp.where(better, here, largest), jnp.where(better, at, place)
-        for at in range(1, size):
-            pivot, row = jnp.where(place == at, column[at], pivot), jnp.where((place == at)[None], whole[at], row)
-        row = row / pivot[None]
-        taken = place[None] == jnp.arange(size).reshape(size, *(1,) * place.ndim)
+    places = jnp.arange(size).reshape(size, *(1,) * (matrix.ndim - 2))
+
+    # A loop, and the position of the largest and not a chain of comparisons: what the compiler may write into one formula, it computes
+    # anew for every number in which it is used.
+    def go(step: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        whole, free, order = carry
+        column = whole[:, step]
+        taken = jnp.argmax(jnp.where(free, jnp.abs(column), -1.0), 0)[None] == places
+        row = jnp.where(taken[:, None], whole, 0.0).sum(0) / jnp.where(taken, column, 0.0).sum(0)[None]
         whole = jnp.where(taken[:, None], row[None], whole - column[:, None] * row[None])
-        used = [used[at] | taken[at] for at in range(size)]
-        chosen.append(place)
-    found = []
-    for place in chosen:
-        row = whole[0]
-        for at in range(1, size):
-            row = jnp.where((place == at)[None], whole[at], row)
-        found.append(row)
-    return jnp.stack(found)
+        return whole, free & ~taken, order.at[step].set(taken)
+
+    free = jnp.ones((size, *matrix.shape[2:]), bool)
+    begin = (jnp.concatenate([matrix, right], 1), free, jnp.broadcast_to(free[None], (size, *free.shape)))
+    whole, _, order = jax.lax.fori_loop(0, size, go, begin)
+    return jnp.where(order[:, :, None], whole[None, :, size:], 0.0).sum(1)

@@ -116,9 +116,23 @@ def best_payment(problem: Society, env: SocietyEnv, model: Any, rule_model: Any)
     cost = float(env.payment_cost)
     if model.implementation == "unique" or (len(paid) == 1 and not np.any(gained)):
         return _by_scale(given, model, paid, target, fixed, cost, unknown)
+    found = _cheapest(env, model, rule_model, given, paid, target, gained)
+    if found is None:
+        return unknown
+    value = fixed + float(gained @ found) - cost * float(np.abs(np.tensordot(found, paid, 1)).max())
+    source = "incentive inequalities at the target, linear in payments"
+    return {**unknown, "value": value, "method": "linear programme over payments", "source": source}
+
+
+def _cheapest(
+    env: SocietyEnv, model: Any, rule_model: Any, given: Tables, paid: np.ndarray, target: np.ndarray, gained: np.ndarray
+) -> np.ndarray | None:
+    """The parameters of the payments that are best of those that do what is asked, [P]; None where none do, or there are too many
+    inequalities."""
+    cost = float(env.payment_cost)
     rows = _inequalities(given, model, np.asarray(env.asked), np.asarray(env.counts), target)
     if rows is None:
-        return unknown
+        return None
     differences, needs = rows  # [R, N, S, A…] and [R]: differences · (rewards + payments) ≥ margin
     have = (differences * given.rewards).reshape(len(differences), -1).sum(1)
     matrix = differences.reshape(len(differences), -1) @ paid.reshape(len(paid), -1).T
@@ -134,9 +148,21 @@ def best_payment(problem: Society, env: SocietyEnv, model: Any, rule_model: Any)
             bounds=[(None, None)] * len(paid) + [(0.0, None if np.isinf(most) else most)], maximise=True, tolerance=1e-9,
         )  # fmt: skip
     except lp.LpError:
-        return unknown
-    return {**unknown, "value": fixed + found.value, "method": "linear programme over payments", "source": "incentive inequalities at "
-            "the target, linear in payments"}  # fmt: skip
+        return None
+    return found.x[:-1]
+
+
+def cheapest_instruments(problem: Society, env: SocietyEnv, model: Any, rule_model: Any) -> np.ndarray | None:
+    """The scales of several instruments, [K], that do at the best for the designer what is asked; None where that is not linear."""
+    names, given = _names(model), model.tables()
+    many = rule_model.kind == "payment" and rule_model.form == "instruments" and len(given.instruments) > 1
+    if not many or not problem.asked or model.implementation == "unique" or any(name not in LINEAR for name in names):
+        return None
+    target = np.asarray(env.asked[0]).reshape(given.legal.shape)
+    paid = basis("instruments", given, rule_model.balanced)
+    weight = sum(float(each) * LINEAR[name][1] for name, each in zip(names, np.asarray(env.weights), strict=True))
+    gained = weight * (paid * time_spent(given, target)).reshape(len(paid), -1).sum(1)
+    return _cheapest(env, model, rule_model, given, paid, target, gained)
 
 
 def _by_scale(
@@ -157,11 +183,19 @@ def least_scale(given: Tables, paid: np.ndarray, target: np.ndarray, level: str)
     """The least scale of a payment [N, S, A1, …, AN], upwards from 0 or else downwards, at which the target profile [N, Z, A] is a Nash
     equilibrium from the start ("nash"), the only pure one just beyond ("unique"), or made of policies that are best whatever the others'
     ("dominant"); None where no scale does."""
+    if len(given.states) == 1 and not given.discount and given.legal[:, 0].sum(-1).tolist() == list(given.sizes):
+        # One choice, once: policies are actions, and their table is the game's own.
+        rewarded, scaled, place = given.rewards[:, 0], paid[:, 0], target[:, 0].argmax(-1).tolist()
+        return _least_of(rewarded, scaled, place, level)
     observation = None if given.clear else given.observation
     states = Exact(_bare(given), given.clear).legal
     rewarded, own = markov.strategic_form(given.rewards, given.transitions, given.start, given.discount, states, observation)
     scaled, _ = markov.strategic_form(paid, given.transitions, given.start, given.discount, states, observation)
     place = [int(np.flatnonzero((policies == target[agent].argmax(-1)).all(1))[0]) for agent, policies in enumerate(own)]
+    return _least_of(rewarded, scaled, place, level)
+
+
+def _least_of(rewarded: np.ndarray, scaled: np.ndarray, place: list[int], level: str) -> float | None:
     for sign in (1.0, -1.0):
         scale = nash.least_scale(rewarded, sign * scaled, place, level)
         if np.isfinite(scale):

@@ -50,20 +50,24 @@ def _policy(model: Any, policies: np.ndarray, output: Path) -> None:
     """How often each agent takes each action at each thing seen."""
     given = model.tables()
     count, things = policies.shape[:2]
+    played: dict[str, str] = {}
     with page(output, max(5.0, 2.2 * count), 1.6 + 0.42 * things, 1, count, sharey=True) as (figure, axes):
         for agent, axis in enumerate(axes[0]):
             left = np.zeros(things)
             for action, name in enumerate(given.actions[agent]):
                 share = policies[agent, :, action]
-                axis.barh(np.arange(things), share, left=left, color=COLOURS[action % len(COLOURS)], label=name)
+                colour = COLOURS[action % len(COLOURS)]
+                axis.barh(np.arange(things), share, left=left, color=colour)
                 left += share
+                if share.max() > 0:
+                    played.setdefault(name, colour)
             axis.set_title(given.agents[agent])
             axis.set_xlim(0, 1)
             axis.set_yticks(np.arange(things), given.seen)
             axis.set_xlabel("probability")
         axes[0, 0].invert_yaxis()  # shared by all
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles[:12], labels[:12], loc="outside lower center", ncols=min(len(labels), 6), frameon=False)
+        blocks = [axes[0, 0].barh(0, 0, color=colour) for colour in played.values()]
+        figure.legend(blocks[:12], list(played)[:12], loc="outside lower center", ncols=min(len(played), 6), frameon=False)
         figure.suptitle("What each agent does")
 
 

@@ -20,12 +20,13 @@ from flax import nnx
 from icsap_jax.bilevel.gap import gap_and_decision
 from icsap_jax.bilevel.types import Array, Rule
 from icsap_jax.games.judge import TIE, worth
-from icsap_jax.games.optimum import telling
+from icsap_jax.games.optimum import cheapest_instruments, telling
 from icsap_jax.games.problem import Society, SocietyEnv, leaves
 from icsap_jax.games.rules import Mediator, Payment
 
 HALVINGS = 50
 GROWTH, MOST_GROWN = 1.1, 60  # upwards, where the learned payments are not enough
+NEAR = 1e-7  # what the tolerance of a linear programme may leave an agent to gain
 NEVER = -60.0  # the logit of what is never told
 
 
@@ -37,7 +38,10 @@ def polish(problem: Society, env: SocietyEnv, model: Any, rule_model: Any, rule:
     with jax.enable_x64(True):
         env64 = leaves(env)
         learned = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), rule)
-        exact = _scaled(problem, env64, learned) if isinstance(module, Payment) else _told(problem, env, model, learned)
+        if isinstance(module, Mediator):
+            exact = _told(problem, env, model, learned)
+        else:
+            exact = _cheapest(problem, env, env64, model, rule_model, learned) or _scaled(problem, env64, learned)
         before = _value(problem, env64, learned)
         after = before if exact is None else _value(problem, env64, exact)
         tempted = _misses(problem, env64, learned) > 0
@@ -67,6 +71,17 @@ def _misses(problem: Society, env: SocietyEnv, rule: Rule) -> float:
     missed = float(_missed(problem, env, rule))
     size = float(jnp.ptp(env.game.rewards) / (1 - env.game.discount)) or 1.0
     return missed if missed > 1e-11 * size else 0.0
+
+
+def _cheapest(problem: Society, env: SocietyEnv, env64: SocietyEnv, model: Any, rule_model: Any, rule: Rule) -> Rule | None:
+    """Several instruments at the scales a linear programme gives; None where there is no such programme, or it is off by more than
+    rounding."""
+    scales = cheapest_instruments(problem, env, model, rule_model)
+    if scales is None:
+        return None
+    unit = nnx.merge(rule.graph, rule.params).unit
+    found = jax.tree.map(lambda leaf: jnp.asarray(scales / unit, leaf.dtype), rule)
+    return found if _misses(problem, env64, found) <= NEAR else None
 
 
 def _scaled(problem: Society, env: SocietyEnv, rule: Rule) -> Rule | None:

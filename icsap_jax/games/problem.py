@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
 from icsap_jax import objectives
+from icsap_jax.bilevel.ties import largest
 from icsap_jax.bilevel.types import Array, Draw, Outcome, Policies, Rule, Tree
 from icsap_jax.games import game as games
 from icsap_jax.games import newton
@@ -166,7 +167,7 @@ class Society:
         account = objectives.Account(value=found[None, : self.agents], transfer=-found[None, self.agents : -1])
         parts = objectives.evaluate(self.objective, account)
         value = sum(env.weights[place] * parts[name] for place, name in enumerate(self.objective)) + found[None, -1]
-        charge = jnp.abs(decision.payments).max()[None]
+        charge = largest(jnp.abs(decision.payments).reshape(1, -1))
         value = value - env.payment_cost * charge
         rows = draw.weight.shape[0]
         told = {**parts, "largest_payment": charge, "collected": account.transfer.sum(-1), "welfare": account.value.sum(-1)}
@@ -187,7 +188,7 @@ class Society:
         stays = (tried == profiles[None]).all(-1)  # [1 + Z, J, N]
         left = jnp.diagonal(self.utility(env, draw, changed, moved), axis1=0, axis2=-1)
         gains = jnp.where(stays, -jnp.inf, left - self.utility(env, draw, changed, profiles)[None])
-        best = gains.max((0, 2))
+        best = largest(jnp.moveaxis(gains, 1, -1).reshape(-1, profiles.shape[0]), 0)
         return jax.nn.relu(self.margin - jnp.where(jnp.isfinite(best), best, 0.0)).sum()
 
     def begin(self, env: SocietyEnv, draw: Draw) -> Rest:

@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from icsap_jax.config import Kind, Numbers, Objective, OneOf, Problem, RuleModel, fault
 from icsap_jax.games.tables import Tables, faults, mediated, signalled, tables
 
+# What a named game has already.
+OF_TABLES = {"rewards", "transitions", "start", "discount", "observation", "legal", "instruments", "tax_on", "agents", "states", "actions"}
 MOST_ASKED = 20_000  # profiles at which a deviation is judged in each step of training
 
 
@@ -62,7 +64,7 @@ class Society(Problem):
                           "pure profile is an equilibrium; left out: agents do what they come to by themselves")  # fmt: skip
     target: Literal["welfare"] | list[Any] = Field(
         "welfare", description="what agents should do, for each agent the action at each thing seen, by name or place; welfare: what is "
-                               "best for all together")  # fmt: skip
+                               "best for all together, or what a named game says")  # fmt: skip
     margin: float = Field(0.0, ge=0, description="by how much the target must be better, in discounted payoffs; 0: a tie is enough")
 
     @classmethod
@@ -77,6 +79,9 @@ class Society(Problem):
     def tables(self) -> Tables:
         """The game as float64 arrays. Raises a fault where they do not fit each other."""
         if self.named is not None:
+            for key in OF_TABLES & self.model_fields_set:
+                if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
+                    raise fault(([key], "should be left out where the game is a named one, which has its own", None))
             found = self.named.build()
         else:
             if self.rewards is None:
@@ -190,7 +195,11 @@ class Society(Problem):
         """Each profile asked about costs a matrix of states × states, and a Newton step one of all unknowns."""
         given = self.tables()
         states, unknowns = len(given.states), given.legal.size + len(given.agents) * len(given.states)
-        return 16 * (given.transitions.size + states**2 + min(unknowns, 400) ** 2)
+        pure = [math.prod(int(row.sum()) for row in rows) for rows in given.legal]
+        whole = math.prod(pure)
+        asked = {"full": sum(whole // own for own in pure), "unique": whole}.get(self.implementation or "", 1)
+        each = len(pure) * (given.rewards.size + states**2)
+        return 16 * (given.transitions.size + states**2 + min(unknowns, 400) ** 2) + 8 * asked * each
 
 
 class TabularGame(Society):

@@ -18,8 +18,9 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
+from icsap_jax.bilevel.ties import largest
 from icsap_jax.bilevel.types import Array
-from icsap_jax.persuasion.family.problem import FAR, Games, largest
+from icsap_jax.persuasion.family.problem import FAR, Games
 
 TINY = 1e-12
 SMALL = 1e-9  # of a lead, whose square float32 still holds

@@ -22,6 +22,7 @@ import numpy as np
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.schema import Evaluation
+from icsap_jax.bilevel.ties import largest
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule, Tree
 from icsap_jax.persuasion.tables import UNSENT
 
@@ -188,19 +189,6 @@ def bound(games: Games, multiplier: Array) -> Array:
     forgone = jnp.einsum("bsc,bac->bsa", games.receiver, multiplier)
     worth = games.sender + games.receiver * multiplier.sum(-1)[:, None] - forgone
     return (games.prior * largest(jnp.where(games.legal[:, None], worth, -FAR))).sum(-1)
-
-
-@jax.custom_jvp
-def largest(values: Array) -> Array:
-    """The largest along the last axis. Its slope is that of one entry: that of `max` divides by how many are equal, and recomputed in a
-    compiled backward pass none may be."""
-    return values.max(-1)
-
-
-@largest.defjvp
-def _slope_of_largest(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    place = jnp.argmax(primals[0], -1)
-    return largest(primals[0]), jnp.take_along_axis(tangents[0], place[..., None], axis=-1)[..., 0]
 
 
 def uniform(model: Any) -> Uniform:

@@ -21,9 +21,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from icsap_jax.bilevel.ties import largest
 from icsap_jax.bilevel.types import Array, Rule
 from icsap_jax.persuasion.family.obedience import DEVIATIONS, Measured, completed, leads, measured, obeyed
-from icsap_jax.persuasion.family.problem import FAR, Games, PersuasionFamily, Told, bound, largest
+from icsap_jax.persuasion.family.problem import FAR, Games, PersuasionFamily, Told, bound
 
 HASTE = 10.0  # how soon a deviation that falls behind no longer counts, per unit of the receiver's utility
 SHARPER = 1.5  # the power of a scheme's probabilities: a best scheme is sparse
