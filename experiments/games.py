@@ -123,7 +123,7 @@ def multiplicity() -> None:
                           ha="right", fontsize=9, color=QUIET)  # fmt: skip
         axis.set_xlabel("tax on harvesting, handed back")
         axis.set_ylabel("welfare")
-        axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(0.0, 0.9))
+        axis.legend(frameon=False, loc="center left")
         axis.set_title("Two-state commons: what a tax decides, and what it leaves open")
 
 

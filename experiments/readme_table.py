@@ -107,9 +107,36 @@ def game_rows() -> list[list[str]]:
              f"{row['full_disclosure_mean']:.4f}", f"{row['seconds_each']:.1f}"] for row in rows]  # fmt: skip
 
 
+SOCIETY_HEAD = ["problem", "learned", "at worst", "exact optimum", "proven bound", "without a rule", "incentive gap",
+                "seconds"]  # fmt: skip
+UNTOLD = (
+    "_equilibria", "two_skills", "veil_eta_0.5", "veil_eta_1", "veil_eta_5", "_N3", "_N5", "eps0.5", "eps1.5", "population_n2",
+    "population_n5", "fish_war_5", "_maximin_1", "_maximin_3", "_nash_1", "_nash_3", "n3_envy_free", "n5_nash", "unequal_2", "unequal_3",
+    "brackets_laffer", "brackets_utilitarian", "brackets_equality", "rebates", "third_party", "all_three", "learners",
+)  # fmt: skip
+WITHOUT = ("no_rule", "no_tax", "free_market", "nash", "no_transfers", "no_subsidy", "equal_shares", "no_payment")
+
+
+def society_rows() -> list[list[str]]:
+    """One row for each named game or cake, but for close relatives."""
+    found = []
+    for path in sorted((RESULTS / "games").glob("*.json")):
+        if any(part in path.stem for part in UNTOLD):
+            continue
+        row = json.loads(path.read_text())
+        bare = next((row["baselines"][name] for name in WITHOUT if row["baselines"].get(name) is not None), None)
+        value, exact = row["objective"], row["optimum"]
+        numbers = [value["value"], value["adversarial_ties"], exact["value"], exact["upper_bound"], bare]
+        found.append([
+            f"`{path.stem}`", *("—" if each is None else f"{round(each, 4) + 0.0:.4f}" for each in numbers),
+            "0" if row["gap"]["max"] < 1e-9 else f"{row['gap']['max']:.0e}", f"{row['seconds']:.0f}",
+        ])  # fmt: skip
+    return found
+
+
 BLOCKS = {
     "results": (HEAD, rows), "contracts": (CONTRACT_HEAD, contract_rows), "families": (FAMILY_HEAD, family_rows),
-    "persuasion": (PERSUASION_HEAD, persuasion_rows), "games": (GAMES_HEAD, game_rows),
+    "persuasion": (PERSUASION_HEAD, persuasion_rows), "games": (GAMES_HEAD, game_rows), "societies": (SOCIETY_HEAD, society_rows),
 }  # fmt: skip
 
 

@@ -4,19 +4,15 @@ Such a problem gives `begin(env, draw)`, a pytree x from which to look for the e
 temperature)`, a pytree like x that is zero at one. F is scored at x and differentiated through it by the implicit function theorem
 (`implicit.attach`): whatever way x was found and however long that took, memory does not grow with it.
 
-Newton's method finds it. Of several lengths of each step the one that leaves least is taken. Where none leaves markedly less, the search
-would be stuck between two equilibria that have just met and vanished; it is then pushed along, for some steps, by what the agents
-themselves would do: Newton's matrix with its diagonal made heavier is an implicit step of their dynamics, which leave such a place for
-another equilibrium. From afar all that may still end where there is no root. So training begins hot, where agents hardly notice their
+Newton's method finds it (`newton`). From afar it may end where there is no root. So training begins hot, where agents hardly notice their
 payoffs and the equilibrium is the only one, and each step's search starts from the last one's end (`Equilibrium`). A single solve cools
 as it goes, each problem at its own pace, in one loop (`cooled`): solved for a thousand problems side by side, it takes as many rounds
-as the slowest needs in all, not as the slowest at each temperature.
+as the slowest needs in all, not as the slowest at each temperature; and where agents are pushed from an equilibrium that has vanished, it
+is by what they themselves would do. A problem whose equations have a structure says so by `laid`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,159 +22,16 @@ from jax.flatten_util import ravel_pytree
 
 from icsap_jax.bilevel import implicit
 from icsap_jax.bilevel.implicit import Response
+from icsap_jax.bilevel.newton import PUSHES, RootSearch, flat_of, newton, side_by_side
 from icsap_jax.bilevel.responses import Play, play_of
 from icsap_jax.bilevel.types import Array, Draw, Problem, Rule, Tree
 from icsap_jax.config import ConfigError
 
-LENGTHS = (1.0, 0.5, 0.2, 0.05)  # of a Newton step, tried side by side
 STEPS = 30  # Newton's, in each step of training; most need two or three
 COOLING = 100  # Newton's, on the whole way of a single solve
 STAGES = 12  # temperatures on that way
 HOT = 2.0  # times the payoffs' range: there, everything is played about as often
-BETTER = 0.9  # of what a step must leave at most, or the search is pushed
-PUSHES = 6  # heavier steps in a row
 LOOSE = 0.05  # of the temperature: a misfit at which to cool on
-FEWER = 4  # times fewer than are side by side: so many that are not done yet go on by themselves
-FEWEST = 8  # of those; below, nothing is gained
-
-
-def newton(
-    misfit: Callable[[Array, Array], Array], start: Array, most_steps: int, near: Callable[[Array], Array], stages: int = 0
-) -> Array:
-    """Where misfit(x [n], stage []) → [n] vanishes at the last of the `stages`, sought from `start` [n]: at each earlier one until it is
-    below `near`(stage), at the last until nothing but rounding is left or `most_steps` are over."""
-    dense = start.size <= implicit.MOST_DENSE
-
-    def beside(_: None, at: Array, stage: Array) -> Array:
-        return misfit(at[:, 0], stage[0])[:, None]
-
-    def step(_: None, at: Array, stage: Array, heavier: Array, left: Array) -> Array:
-        product = jax.linearize(lambda x: misfit(x, stage[0]), at[:, 0])[1]
-        if not dense:
-            return implicit.krylov(product, left[:, 0])[:, None]
-        matrix = jax.vmap(product, out_axes=1)(jnp.eye(start.size, dtype=start.dtype))
-        return jnp.linalg.solve(matrix + jnp.diag(jnp.abs(jnp.diagonal(matrix)) * heavier), left)
-
-    search = Search(beside, step, lambda _, stage: near(stage[0])[None], stages, PUSHES if dense else 0)
-    return search(None, start[:, None], most_steps)[:, 0]
-
-
-@dataclass(frozen=True)
-class Search:
-    """Newton's method for B problems side by side, each at its own pace. With `given` a pytree of leaves [..., B or 1]: the misfit(given,
-    x [n, B], stage [B]) [n, B]; the step(given, x, stage, heavier [B], misfit) [n, B]; and near(given, stage) [B], below which the next
-    stage begins. Those that are not done are put together as they become few, so that a slow one does not hold up the others."""
-
-    misfit: Callable[[Tree, Array, Array], Array]
-    step: Callable[[Tree, Array, Array, Array, Array], Array]
-    near: Callable[[Tree, Array], Array]
-    stages: int
-    pushes: int
-
-    def __call__(self, given: Tree, start: Array, most_steps: int) -> Array:
-        """The roots [n, B] from `start` [n, B]."""
-        count = start.shape[1]
-        none = jnp.zeros((count,), jnp.int32)
-        state = (start, self.misfit(given, start, none), none, none, jnp.zeros((count,), bool))
-        steps = jnp.zeros((), jnp.int32)
-        pieces = []
-        while True:
-            fewer = count // FEWER if count >= FEWEST * FEWER else 0
-            state, steps = jax.lax.while_loop(
-                lambda carry, fewer=fewer: ((~carry[0][4]).sum() > fewer) & (carry[1] < most_steps),
-                lambda carry, given=given: (self._go(given, carry[0]), carry[1] + 1), (state, steps),
-            )  # fmt: skip
-            if not fewer:
-                break
-            order = jnp.argsort(state[4])
-            pieces.append((jnp.argsort(order), pick(state[0], order[fewer:], count)))
-            state, given = pick((state, given), order[:fewer], count)
-            count = fewer
-        found = state[0]
-        for back, rest in reversed(pieces):
-            found = pick(jnp.concatenate([found, rest], 1), back, back.size)
-        return found
-
-    def _go(self, given: Tree, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        """One step of those that are not done."""
-        at, left, pushes, stage, over = state
-        eps = float(jnp.finfo(at.dtype).eps)
-        lengths = jnp.asarray(LENGTHS, at.dtype)
-        step = self.step(given, at, stage, pushes.astype(at.dtype) / PUSHES, left)
-        tried = at[None] - lengths[:, None, None] * step[None]
-        leaves = jax.vmap(lambda x: self.misfit(given, x, stage))(tried)
-        sizes, before = largest(leaves.swapaxes(0, 1)), largest(left)
-        # The shortest way of what is best: among few, written out.
-        smallest, best, ahead = sizes[0], tried[0], leaves[0]
-        pushed = pushes > 0
-        for place in range(1, len(LENGTHS)):
-            less = (sizes[place] < smallest) & ~pushed
-            smallest = jnp.where(less, sizes[place], smallest)
-            best, ahead = jnp.where(less[None], tried[place], best), jnp.where(less[None], leaves[place], ahead)
-        taken = (smallest < jnp.inf) & (pushed | (smallest < before)) & ~over
-        better = ~pushed & (smallest < BETTER * before)
-        at, left = jnp.where(taken[None], best, at), jnp.where(taken[None], ahead, left)
-        size = jnp.where(taken, smallest, before)
-        # How large the terms are of which the misfit is the difference.
-        terms = jax.jvp(lambda x: self.misfit(given, x, stage), (at,), (at,))[1]
-        done = size <= 4 * eps * (1 + largest(terms))
-        pushes = jnp.where(pushed, pushes - 1, jnp.where(better | done, 0, self.pushes))
-        cools = (stage < self.stages) & (size <= self.near(given, stage)) & ~over
-        stage = stage + cools
-        left = jnp.where(cools[None], self.misfit(given, at, stage), left)
-        stuck = ~taken & ~cools & (pushes == 0)
-        return at, left, jnp.where(cools, 0, pushes), stage, over | (((done & ~cools) | stuck) & (stage == self.stages))
-
-
-def largest(left: Array) -> Array:
-    """The largest |number| along the first axis, infinite where one is not finite."""
-    found = jnp.abs(left)
-    while found.shape[0] > 1:
-        half = found.shape[0] // 2
-        found = jnp.concatenate([jnp.maximum(found[:half], found[half : 2 * half]), found[2 * half :]])
-    return jnp.where(found[0] < jnp.inf, found[0], jnp.inf)
-
-
-def pick(tree: Tree, order: Array, count: int) -> Tree:
-    """Those of `count` problems side by side that `order` names; numbers shared by all stay."""
-    return jax.tree.map(lambda leaf: jnp.take(leaf, order, -1, mode="clip") if leaf.shape[-1] == count else leaf, tree)
-
-
-def side_by_side(search: Callable[..., Array], given: Tree) -> Array:
-    """search(given) of leaves with a last axis, along which problems lie side by side. Under vmap they lie there too, which a processor
-    does several at a time, and not along a first axis."""
-    laid = jax.custom_batching.custom_vmap(search)
-
-    def together(size: int, batched: Tree, given: Tree) -> tuple[Array, bool]:
-        inner = max(leaf.shape[-1] for leaf in jax.tree.leaves(given))
-
-        def beside(leaf: Array, is_batched: bool) -> Array:
-            if not is_batched and leaf.shape[-1] == 1:
-                return leaf
-            leaf = leaf if is_batched else jnp.broadcast_to(leaf, (size, *leaf.shape))
-            leaf = jnp.broadcast_to(jnp.moveaxis(leaf, 0, -2), (*leaf.shape[1:-1], size, inner))
-            return leaf.reshape(*leaf.shape[:-2], size * inner)
-
-        found = side_by_side(search, jax.tree.map(beside, given, batched[0]))
-        return jnp.moveaxis(found.reshape(*found.shape[:-1], size, -1), -2, 0), True
-
-    laid.def_vmap(together)
-    return laid(given)
-
-
-def flat_of(tree: Tree, last: int = 1) -> tuple[Array, Callable[[Array], Tree]]:
-    """(a pytree of leaves [..., B] as [n, B], or with more than one `last` axis; what makes such a pytree of [n, …])."""
-    leaves, shape = jax.tree.flatten(tree)
-    sizes = [leaf.shape[:-last] for leaf in leaves]
-    ends = [0]
-    for size in sizes:
-        ends.append(ends[-1] + math.prod(size))
-
-    def rebuild(flat: Array) -> Tree:
-        return jax.tree.unflatten(shape, [flat[begin:end].reshape(*size, *flat.shape[1:])
-                                          for size, begin, end in zip(sizes, ends, ends[1:], strict=False)])  # fmt: skip
-
-    return jnp.concatenate([leaf.reshape(math.prod(size), *leaf.shape[-last:]) for leaf, size in zip(leaves, sizes, strict=True)]), rebuild
 
 
 def searched(problem: Problem, given: Tree, start: Tree, heats: tuple[Array, Array], stages: int, most_steps: int) -> Tree:
@@ -207,7 +60,7 @@ def searched(problem: Problem, given: Tree, start: Tree, heats: tuple[Array, Arr
         laid, heats = given
         return flat_of(laid.undo(rebuild(at), heat(heats, stage), heavier)(rebuild(left[:, None])), 2)[0][:, 0]
 
-    search = Search(beside, step, lambda given, stage: LOOSE * heat(given[1], stage), stages, PUSHES)
+    search = RootSearch(beside, step, lambda given, stage: LOOSE * heat(given[1], stage), stages, PUSHES)
 
     def found(given: Tree) -> Array:
         laid, heats, start = given

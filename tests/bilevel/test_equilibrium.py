@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from icsap_jax.bilevel import equilibrium
-from icsap_jax.bilevel.equilibrium import Search
+from icsap_jax.bilevel.newton import RootSearch
 
 QUICK = {"xla_backend_optimization_level": 0}
 ROUNDING = 1e-5  # float32, numbers of size one
@@ -94,7 +94,7 @@ def test_memory_does_not_grow_with_the_steps_allowed() -> None:
 def test_stragglers_are_finished_by_themselves_and_change_nobodys_answer() -> None:
     """Square roots side by side, each begun at 1: large numbers take Newton many steps, the rest are done long before. Everyone's is what
     it is where all are alone; those that do not fit into the steps allowed keep what they had."""
-    search = Search(
+    search = RootSearch(
         lambda given, x, stage: x**2 - given, lambda given, x, stage, heavier, left: left / (2 * x * (1 + heavier[None])),
         lambda given, stage: jnp.zeros(()), 0, equilibrium.PUSHES,
     )  # fmt: skip
