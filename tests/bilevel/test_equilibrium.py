@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icsap_jax.bilevel import equilibrium
+from icsap_jax.bilevel import equilibrium, newton
 from icsap_jax.bilevel.newton import RootSearch
 
 QUICK = {"xla_backend_optimization_level": 0}
@@ -96,13 +96,13 @@ def test_stragglers_are_finished_by_themselves_and_change_nobodys_answer() -> No
     it is where all are alone; those that do not fit into the steps allowed keep what they had."""
     search = RootSearch(
         lambda given, x, stage: x**2 - given, lambda given, x, stage, heavier, left: left / (2 * x * (1 + heavier[None])),
-        lambda given, stage: jnp.zeros(()), 0, equilibrium.PUSHES,
+        lambda given, stage: jnp.zeros(()), 0, newton.PUSHES,
     )  # fmt: skip
     numbers = np.random.default_rng(1).uniform(0.5, 2, 256)
     numbers[::37] = 10.0 ** np.arange(4, 11)
     given = jnp.asarray(numbers, jnp.float32)[None]
     together = jax.jit(lambda given: search(given, jnp.ones_like(given), 40))
-    assert given.shape[1] >= equilibrium.FEWER * equilibrium.FEWEST  # or nobody would be moved
+    assert given.shape[1] >= newton.FEWER * newton.FEWEST  # or nobody would be moved
     found = together(given)
     np.testing.assert_allclose(found[0], np.sqrt(numbers), rtol=ROUNDING)
     alone = jax.jit(lambda given: jax.lax.map(lambda one: search(one[None, None], jnp.ones((1, 1)), 40)[0, 0], given[0]))(given)
@@ -119,7 +119,7 @@ def test_problems_lie_side_by_side_however_they_are_vmapped() -> None:
         return own * shared
 
     def one(own, shared):
-        return equilibrium.side_by_side(search, (own[:, None], shared[:, None]))[:, 0]
+        return newton.side_by_side(search, (own[:, None], shared[:, None]))[:, 0]
 
     own, shared = jnp.arange(24.0).reshape(2, 3, 4), jnp.arange(4.0)
     found = jax.vmap(jax.vmap(one, (0, None)), (0, None))(own, shared)
