@@ -13,6 +13,7 @@ is by what they themselves would do. A problem whose equations have a structure 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,10 @@ def searched(problem: Problem, given: Tree, start: Tree, heats: tuple[Array, Arr
     heats = jnp.stack([jnp.asarray(each, jax.tree.leaves(start)[0].dtype) for each in heats])
 
     def heat(heats: Array, stage: Array) -> Array:
-        return heats[1] * (heats[0] / heats[1]) ** (1 - stage / max(stages, 1)) if stages else heats[1] + 0.0 * stage
+        if not stages:
+            return heats[1] + 0.0 * stage
+        # A compiler may divide by multiplying, which misses the last temperature by a rounding that the derivative's check would see.
+        return jnp.where(stage < stages, heats[1] * (heats[0] / heats[1]) ** (1 - stage / stages), heats[1])
 
     laid = problem.laid(*given) if hasattr(problem, "laid") else None
     if laid is None:
@@ -48,7 +52,8 @@ def searched(problem: Problem, given: Tree, start: Tree, heats: tuple[Array, Arr
         def misfit(at: Array, stage: Array) -> Array:
             return ravel_pytree(problem.misfit(*given, rebuild(at), heat(heats, stage)))[0]
 
-        return rebuild(newton(misfit, flat, most_steps, lambda stage: LOOSE * heat(heats, stage), stages))
+        solver = by_parts(problem, flat.size, rebuild)
+        return rebuild(newton(misfit, flat, most_steps, lambda stage: LOOSE * heat(heats, stage), stages, solver))
 
     first, rebuild = flat_of(jax.tree.map(lambda leaf: leaf[..., None], start))
 
@@ -68,6 +73,17 @@ def searched(problem: Problem, given: Tree, start: Tree, heats: tuple[Array, Arr
         return search((laid, heats), jnp.broadcast_to(start, (start.shape[0], places)), most_steps)
 
     return rebuild(side_by_side(found, (laid, heats[:, None], first))[:, 0])
+
+
+def by_parts(problem: Problem, unknowns: int, rebuild: Callable[[Array], Tree]) -> Callable[..., Array] | None:
+    """(product, vector, heavier) → x by a large problem's own `eliminate`; None where it has none, or is small."""
+    if unknowns <= implicit.MOST_DENSE or not getattr(problem, "parted", False):
+        return None
+
+    def solver(product: Callable[[Array], Array], vector: Array, heavier: Array | float = 0.0) -> Array:
+        return ravel_pytree(problem.eliminate(lambda x: rebuild(product(ravel_pytree(x)[0])), rebuild(vector), heavier))[0]
+
+    return solver
 
 
 def settled(problem: Problem, env: Tree, draw: Draw, decision: Tree, start: Tree, temperature: Array, most_steps: int = STEPS) -> Response:
@@ -97,7 +113,8 @@ def attached(problem: Problem, given: Tree, found: Tree) -> Response:
     """What was found, with its derivative in what was given: (env, draw, decision, temperature)."""
     frozen, found = jax.lax.stop_gradient((given, found))
     laid = problem.laid(*frozen[:3]) if hasattr(problem, "laid") else None
-    inverse = None
+    flat, rebuild = ravel_pytree(found)
+    inverse, solver = None, by_parts(problem, flat.size, rebuild)
     if laid is not None:
         first, rebuild = flat_of(jax.tree.map(lambda leaf: leaf[..., None], found))
 
@@ -110,7 +127,7 @@ def attached(problem: Problem, given: Tree, found: Tree) -> Response:
 
         heats = jnp.asarray(frozen[3], first.dtype)[None]
         inverse = side_by_side(matrix, (laid, heats, jnp.where(jnp.isfinite(first), first, 0.0)))[..., 0]
-    return implicit.attach(lambda given, at: problem.misfit(*given[:3], at, given[3]), given, found, inverse)
+    return implicit.attach(lambda given, at: problem.misfit(*given[:3], at, given[3]), given, found, inverse, solver)
 
 
 def annealed(numbers: dict[str, Array]) -> Array:

@@ -31,6 +31,8 @@ from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.types import Array, Tree
 
+Solver = Callable[[Callable[[Array], Array], Array], Array]  # (product, vector) → x with product(x) = vector
+
 STEPS = 40  # Newton's: from afar a handful; more only creep
 MOST_DENSE = 400  # unknowns; a matrix of this size is inverted in about ten milliseconds
 SPACE = 60  # vectors GMRES keeps before it begins anew
@@ -80,12 +82,15 @@ def solve(
     return Response(action=rebuild(action), residual=worst, converged=sound)
 
 
-def attach(residual: Callable[[Tree, Tree], Tree], params: Tree, found: Tree, inverse: Array | None = None) -> Response:
-    """A root x = `found` of residual(params, x) = 0, by whatever method, with its derivative in `params`. Arguments as in `solve`;
-    `inverse` [n, n] is J⁻¹ at the root, where the caller has a better way to it."""
+def attach(
+    residual: Callable[[Tree, Tree], Tree], params: Tree, found: Tree, inverse: Array | None = None, solver: Solver | None = None
+) -> Response:
+    """A root x = `found` of residual(params, x) = 0, by whatever method, with its derivative in `params`. Arguments as in `solve`.
+    Where the caller has a better way, `inverse` [n, n] is J⁻¹ at the root, or `solver`(product, vector) solves with J, and with its
+    transpose, from their products."""
     flat, rebuild = ravel_pytree(found)
     misfit = _flattened(residual, rebuild)
-    action, worst, sound = _attached(misfit, params, flat, jnp.zeros_like(flat), inverse)
+    action, worst, sound = _attached(misfit, params, flat, jnp.zeros_like(flat), inverse, solver)
     return Response(action=rebuild(action), residual=worst, converged=sound)
 
 
@@ -95,7 +100,8 @@ def _flattened(residual: Callable[[Tree, Tree], Tree], rebuild: Callable[[Array]
 
 
 def _attached(
-    misfit: Callable[[Array, Tree], Array], params: Tree, found: Array, instead: Array, inverse: Array | None = None
+    misfit: Callable[[Array, Tree], Array], params: Tree, found: Array, instead: Array, inverse: Array | None = None,
+    solver: Solver | None = None,
 ) -> tuple[Array, Array, Array]:
     """(the root, differentiable; the largest |F| at it; whether it is sound) of what was found, or of `instead` if that is not finite."""
     found, frozen = jax.lax.stop_gradient((found, params))
@@ -103,7 +109,7 @@ def _attached(
     finite = jnp.isfinite(found).all()
     root = jnp.where(finite, found, instead)  # a number that is not finite would spoil even a derivative that is thrown away
     product = jax.linearize(lambda at: misfit(at, frozen), root)[1]
-    undo = _inverse(product, root) if inverse is None else lambda vector: inverse @ vector
+    undo = _inverse(product, root, solver) if inverse is None else lambda vector: inverse @ vector
     left = misfit(root, params)
     way = undo(jax.lax.stop_gradient(left))
     # Newton's last step is taken below, so that an error of eps^(2/3) in x is one of about eps^(4/3) in what comes back.
@@ -115,18 +121,19 @@ def _attached(
     return root - last, worst, sound
 
 
-def _inverse(product: Callable[[Array], Array], root: Array) -> Callable[[Array], Array]:
+def _inverse(product: Callable[[Array], Array], root: Array, solver: Solver | None) -> Callable[[Array], Array]:
     """J⁻¹ as a function of a vector, differentiable in it, from J's products; not finite where J is singular, and nothing raises."""
-    if root.size <= MOST_DENSE:
+    if solver is None and root.size <= MOST_DENSE:
         inverse = jnp.linalg.inv(jax.vmap(product, out_axes=1)(jnp.eye(root.size, dtype=root.dtype)))
         return lambda vector: inverse @ vector
-    return lambda vector: jax.lax.custom_linear_solve(product, vector, krylov, krylov)
+    solver = solver or krylov
+    return lambda vector: jax.lax.custom_linear_solve(product, vector, solver, solver)
 
 
 def krylov(product: Callable[[Array], Array], vector: Array) -> Array:
     """The solution of product(x) = vector by GMRES, from products alone."""
     eps = float(jnp.finfo(vector.dtype).eps)
-    return jax.scipy.sparse.linalg.gmres(product, vector, tol=eps ** (5 / 6), restart=SPACE, maxiter=20, solve_method="incremental")[0]
+    return jax.scipy.sparse.linalg.gmres(product, vector, tol=eps ** (5 / 6), restart=SPACE, maxiter=20, solve_method="batched")[0]
 
 
 def _simple(

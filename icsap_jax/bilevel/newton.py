@@ -27,10 +27,12 @@ FEWEST = 8  # of those; below, nothing is gained
 
 
 def newton(
-    misfit: Callable[[Array, Array], Array], start: Array, most_steps: int, near: Callable[[Array], Array], stages: int = 0
+    misfit: Callable[[Array, Array], Array], start: Array, most_steps: int, near: Callable[[Array], Array], stages: int = 0,
+    solver: Callable[[Callable[[Array], Array], Array, Array], Array] | None = None,
 ) -> Array:
     """Where misfit(x [n], stage []) → [n] vanishes at the last of the `stages`, sought from `start` [n]: at each earlier one until it is
-    below `near`(stage), at the last until nothing but rounding is left or `most_steps` are over."""
+    below `near`(stage), at the last until nothing but rounding is left or `most_steps` are over. `solver`(product, vector, heavier) solves
+    with the Jacobian, its diagonal made heavier, where the caller has a better way."""
     dense = start.size <= implicit.MOST_DENSE
 
     def beside(_: None, at: Array, stage: Array) -> Array:
@@ -38,12 +40,14 @@ def newton(
 
     def step(_: None, at: Array, stage: Array, heavier: Array, left: Array) -> Array:
         product = jax.linearize(lambda x: misfit(x, stage[0]), at[:, 0])[1]
+        if solver is not None:
+            return solver(product, left[:, 0], heavier[0])[:, None]
         if not dense:
             return implicit.krylov(product, left[:, 0])[:, None]
         matrix = jax.vmap(product, out_axes=1)(jnp.eye(start.size, dtype=start.dtype))
         return jnp.linalg.solve(matrix + jnp.diag(jnp.abs(jnp.diagonal(matrix)) * heavier), left)
 
-    search = RootSearch(beside, step, lambda _, stage: near(stage[0])[None], stages, PUSHES if dense else 0)
+    search = RootSearch(beside, step, lambda _, stage: near(stage[0])[None], stages, PUSHES if dense or solver else 0)
     return search(None, start[:, None], most_steps)[:, 0]
 
 
@@ -105,7 +109,9 @@ class RootSearch:
         size = jnp.where(taken, smallest, before)
         # How large the terms are of which the misfit is the difference.
         terms = jax.jvp(lambda x: self.misfit(given, x, stage), (at,), (at,))[1]
-        done = size <= 4 * eps * (1 + size_of(terms))
+        rounding = eps * (1 + size_of(terms))
+        # Near rounding no step leaves markedly less, and there is nothing to be pushed from.
+        done = (size <= 4 * rounding) | (~pushed & ~better & (size <= 64 * rounding))
         pushes = jnp.where(pushed, pushes - 1, jnp.where(better | done, 0, self.pushes))
         cools = (stage < self.stages) & (size <= self.near(given, stage)) & ~over
         stage = stage + cools

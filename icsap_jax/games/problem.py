@@ -16,6 +16,7 @@ Zhang et al. 2024, equations 6 to 12: in the printed 12 the maximum is over repo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,6 +25,7 @@ import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
 from icsap_jax import objectives
+from icsap_jax.bilevel import implicit
 from icsap_jax.bilevel.ties import largest
 from icsap_jax.bilevel.types import Array, Draw, Outcome, Policies, Rule, Tree
 from icsap_jax.games import game as games
@@ -226,6 +228,47 @@ class Society:
         rows = max(self.agents * self.states, self.agents * max(self.sizes))
         fits = self.clear and self.lasting and self.agents > 1 and rows <= newton.MOST_ROWS
         return newton.laid(decision) if fits else None
+
+    @property
+    def parted(self) -> bool:
+        """Whether the choices of one state have to do with those of another through values alone."""
+        return self.clear
+
+    def eliminate(self, product: Callable[[Rest], Rest], right: Rest, heavier: Array | float = 0.0) -> Rest:
+        """x with product(x) = right, where product is that of the Jacobian of `misfit`, its diagonal made heavier, or of its transpose. The
+        choices of each state are eliminated on their own; what is left, N·S values, is solved by GMRES from products alone, which ends
+        after as many steps as there are periods where no state comes back: backward induction."""
+        agents, states, most = right.logits.shape
+        each = agents * most
+
+        def of_logits(logits: Array) -> Rest:
+            return product(Rest(logits=logits, value=jnp.zeros_like(right.value), time=right.time))
+
+        # One choice of all states at once: they do not touch each other.
+        probes = jnp.eye(each, dtype=right.logits.dtype).reshape(each, agents, 1, most)
+        columns = jax.vmap(lambda probe: of_logits(jnp.broadcast_to(probe, right.logits.shape)).logits)(probes)
+        blocks = columns.transpose(2, 1, 3, 0).reshape(states, each, each)
+        diagonal = jnp.abs(jnp.diagonal(blocks, axis1=1, axis2=2))
+        inverse = jnp.linalg.inv(blocks + heavier * diagonal[:, :, None] * jnp.eye(each, dtype=blocks.dtype)[None])
+
+        def undo(logits: Array) -> Array:
+            moved = jnp.einsum("srk,sk->sr", inverse, logits.transpose(1, 0, 2).reshape(states, each))
+            return moved.reshape(states, agents, most).transpose(1, 0, 2)
+
+        if not self.lasting:
+            return Rest(logits=undo(right.logits), value=right.value, time=right.time)
+
+        def of_value(value: Array) -> Rest:
+            return product(Rest(logits=jnp.zeros_like(right.logits), value=value, time=right.time))
+
+        def left(flat: Array) -> Array:
+            value = flat.reshape(right.value.shape)
+            through = of_value(value)
+            return (through.value + heavier * value - of_logits(undo(through.logits)).value).reshape(-1)
+
+        wanted = right.value - of_logits(undo(right.logits)).value
+        value = implicit.krylov(left, wanted.reshape(-1)).reshape(right.value.shape)
+        return Rest(logits=undo(right.logits - of_value(value).logits), value=value, time=right.time)
 
     def learn(self, env: SocietyEnv, draw: Draw, decision: Game, x: Rest, size: Array) -> Rest:
         """One step of each agent up its own natural policy gradient: logits rise by `size` times what a choice is worth more than the

@@ -269,3 +269,33 @@ def test_a_search_that_stops_short_says_so(commons, tmp_path) -> None:
     result = run.train(config, tmp_path / "run", say=lines.append)
     assert result["details"]["unconverged_in_training"] > 0
     assert any("was not found" in line for line in lines)
+
+
+def test_a_long_game_is_solved_from_its_end_without_a_matrix() -> None:
+    """Sixty states that never come back, 480 unknowns: by elimination state by state and products alone, the equilibrium to rounding, and
+    the slope that finite differences have."""
+    rng, states = np.random.default_rng(3), 60
+    transitions = np.zeros((states, 3, 3, states))
+    for state in range(states):
+        ahead = [min(state + 1, states - 1), min(state + 2, states - 1)]
+        for place in np.ndindex(3, 3):
+            np.add.at(transitions[(state, *place)], ahead, rng.dirichlet(np.ones(2)))
+    rewards = rng.uniform(size=(2, states, 3, 3))
+    rewards[:, -1] = 0
+    config = parse({"problem": {"kind": "game", "rewards": rewards.tolist(), "transitions": transitions.tolist(), "discount": 0.9}})
+    problem, env = config.problem.build(config.folder)
+    with jax.enable_x64(True):
+        env, draw = leaves(env), Draw(weight=jnp.ones((1,)), types=None)
+
+        def welfare(given):
+            game = replace(env.game, rewards=given)
+            found = equilibrium.cooled(problem, env, draw, game, jnp.asarray(0.2), jnp.asarray(2.0))
+            return problem.score(env, draw, game, found.action).value[0], found
+
+        both = jax.jit(jax.value_and_grad(welfare, has_aux=True))  # one program: compiling is most of this test
+        (_, found), slope = both(env.game.rewards)
+        assert bool(found.converged)
+        assert float(found.residual) < 1e-12  # float64, payoffs of size ten
+        along, width = jnp.asarray(rng.normal(size=rewards.shape)), 1e-5
+        ahead, behind = (both(env.game.rewards + sign * width * along)[0][0] for sign in (1, -1))
+        assert float((slope * along).sum()) == pytest.approx(float(ahead - behind) / (2 * width), rel=1e-5)
