@@ -12,7 +12,7 @@ from flax import nnx
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.games.judge import exactly
 from icsap_jax.games.problem import Society, SocietyEnv
-from icsap_jax.games.rules import Information, Mediator, Override
+from icsap_jax.games.rules import Assign, Information, Mediator, Override
 
 NEVER = 1e-9  # probabilities below are left out
 
@@ -25,6 +25,11 @@ def listing(problem: Society, env: SocietyEnv, model: Any, rule_model: Any, rule
     if isinstance(module, Override):
         shares = np.broadcast_to(np.asarray(module.shares(), np.float64), (len(given.states),))
         return [{"state": state, "enforced": float(share)} for state, share in zip(given.states, shares, strict=True)]
+    if isinstance(module, Assign):
+        carried = module.carried(tuple(given.sizes))
+        return [{"agent": agent, "state": state, "chosen": chosen, "carried out": done, "probability": float(carried[n][s, a, b])}
+                for n, agent in enumerate(given.agents) for s, state in enumerate(given.states)
+                for a, chosen in enumerate(given.actions[n]) for b, done in enumerate(given.actions[n])]  # fmt: skip
     if isinstance(module, Mediator):
         return [{"told": state, "probability": float(chance)}
                 for state, chance in zip(given.states, changed.start, strict=True) if chance > NEVER]  # fmt: skip

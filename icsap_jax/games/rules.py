@@ -74,6 +74,24 @@ class Override(nnx.Module):
         return game
 
 
+class Assign(nnx.Module):
+    """Whatever is chosen, any action may be carried out instead, with a probability of at most `share`: softmax of [N, S, chosen, carried
+    out], an assignment of what agents do by what they ask for."""
+
+    def __init__(self, params: Array, share: float):
+        self.params, self.share = nnx.Param(params), share
+
+    def __call__(self, game: Game) -> Game:
+        for agent, carried in enumerate(self.carried(game.rewards.shape[2:])):
+            game = carry_out(game, carried, agent)
+        return game
+
+    def carried(self, sizes: tuple[int, ...]) -> list[Array]:
+        """For each agent [S, chosen, carried out]."""
+        wanted = [jax.nn.softmax(STEEP * self.params[agent, :, :size, :size], -1) for agent, size in enumerate(sizes)]
+        return [(1 - self.share) * jnp.eye(size)[None] + self.share * each for size, each in zip(sizes, wanted, strict=True)]
+
+
 def carry_out(game: Game, carried: Array, agent: int) -> Game:
     """The game in which what an agent chooses is carried out with the probabilities [S, chosen, carried out]."""
 
@@ -149,6 +167,13 @@ def quota(model: Any, problem: Society, env: SocietyEnv, key: Array) -> Rule:
     """A quota that is enforced half of the most it may be."""
     count = problem.states if model.each_state else 1
     return Rule.of(Override(jnp.zeros((count,)), tuple(model.limited), model.instead, model.cap))
+
+
+def assignment(model: Any, problem: Society, env: SocietyEnv, key: Array) -> Rule:
+    """An assignment that mostly lets agents do what they choose."""
+    most = max(problem.sizes)
+    spread = SPREAD * jax.random.normal(key, (problem.agents, problem.states, most, most))
+    return Rule.of(Assign(jnp.eye(most)[None, None] + spread, model.share))
 
 
 def steer(model: Any, problem: Society, env: SocietyEnv, key: Array) -> Rule:

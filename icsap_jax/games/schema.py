@@ -282,6 +282,16 @@ class Quota(RuleModel):
     each_state: bool = Field(False, description="one probability for each state, or one for all")
 
 
+class Assignment(RuleModel):
+    """Which action is carried out when an agent chooses one, in each state: any, with a probability up to a share."""
+
+    kind: Literal["assignment"] = "assignment"
+    builder: ClassVar[Any] = "icsap_jax.games.rules:assignment"
+    problems: ClassVar[tuple[str, ...]] = GAMES
+    examples: ClassVar[list[dict[str, Any]]] = [{"kind": "assignment"}]
+    share: float = Field(1.0, gt=0, le=1, description="of what is chosen that the designer may have carried out otherwise")
+
+
 class Steering(RuleModel):
     """The designer decides part of where the game goes next, by state and by what is done in it."""
 
