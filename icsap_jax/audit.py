@@ -151,8 +151,9 @@ def measured(config: Config, trainer: Trainer, env: Tree, rule: Rule, say: Say) 
     those best for the proxy."""
     audited = trainer.problem
     problem, settings = audited.problem, config.evaluation
-    if trainer.starts:
-        rule = best_start(config, audited, env, rule)
+    if trainer.starts:  # the one of the highest proxy; a domain's own judge knows its own problem only
+        asked = audited if config.problem.hook("judge") is None else problem
+        rule, _ = evaluation.best_start(config, asked, env, rule, lambda judged: judged.objectives.get(audited.proxy, -np.inf))
     found = evaluation.evaluate(config, problem, env, rule, say)
     parts = found["details"].get("objectives", {})
     if config.problem.hook("judge") is None:
@@ -170,19 +171,6 @@ def measured(config: Config, trainer: Trainer, env: Tree, rule: Rule, say: Say) 
                           f"{', '.join(parts) or 'the value alone'}, and an audit can be of those.")
     gap = {name: found["incentive_gap"][name] for name in ("per_agent", "mean", "max", "method")}
     return {"proxy": float(parts[audited.proxy]), "true": float(parts[audited.true]), "incentive_gap": gap}
-
-
-def best_start(config: Config, audited: Revalued, env: Tree, rules: Rule) -> Rule:
-    """Of rules side by side, leaves [starts, …], the one of the highest proxy under what the agents exactly do."""
-    judge = config.problem.hook("judge")
-    if judge is None:
-        return evaluation.best_start(config, audited, env, rules)[0]
-    alone = [jax.tree.map(lambda leaf, at=at: leaf[at], rules) for at in range(jax.tree.leaves(rules)[0].shape[0])]
-    with jax.enable_x64(True):
-        given = [jax.tree.map(jnp.asarray, (double(env), double(rule))) for rule in alone]
-        found = [judge(audited.problem, each, config.problem, rule, config.evaluation).objectives for each, rule in given]
-    heights = np.array([each.get(audited.proxy, -np.inf) for each in found])
-    return alone[int(np.argmax(np.where(np.isfinite(heights), heights, -np.inf)))]
 
 
 def table(result: dict[str, Any], folder: Path) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.deviations import Search, box_gap, double, reaction
-from icsap_jax.bilevel.judgement import Judgement
+from icsap_jax.bilevel.judgement import Judgement, standing
 from icsap_jax.bilevel.responses import missing
 from icsap_jax.bilevel.stationary import stationary_reply
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree, expectation
@@ -142,7 +142,7 @@ def _sampled(
         "incentive_gap": {"per_agent": per_agent.tolist(), "mean": float(mean), "max": float(gap.max()),
                           "ci95": [float(max(mean - 1.96 * error, 0.0)), float(mean + 1.96 * error)],
                           "method": search.method(problem.agents, width), "upper_bound": None},
-        "participation_violation": float(worst["participation"]),
+        "participation_violation": float(worst["participation"]) if "participation" in worst else None,
         "details": {
             "estimator": estimator,
             "gap_profiles": count,
@@ -210,7 +210,7 @@ def _judged(problem: Problem, env: Tree, rule: Rule, draw: Draw, chosen: Array |
         action = stationary_reply(problem, env, draw, decision)[0].action
     utility = problem.utility(env, draw, decision, action)
     elsewhere = problem.reservation(env, draw) if hasattr(problem, "reservation") else jnp.zeros_like(utility)
-    worst = {"participation": jax.nn.relu(elsewhere - utility).max()}
+    worst = {} if elsewhere is None else {"participation": jax.nn.relu(elsewhere - utility).max()}
     if hasattr(problem, "infeasibility"):
         worst["feasibility"] = problem.infeasibility(env, decision)
     outcome = problem.score(env, draw, decision, action)
@@ -243,8 +243,9 @@ def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw, say: Say) -
     if constraints:
         excess["constraints"] = {name: float(missing(each).max()) for name, each in constraints.items()}
     participation = None
-    if hasattr(problem, "reservation"):
-        participation = float(jax.nn.relu(problem.reservation(env, draw) - reply.utility).max())
+    elsewhere = problem.reservation(env, draw) if hasattr(problem, "reservation") else None
+    if elsewhere is not None:
+        participation = float(jax.nn.relu(elsewhere - reply.utility).max())
     if not bool(reply.settled):
         excess["unsettled"] = True
         say("the agents' replies to each other did not settle: the objective is at the last of them, and the gap says how far that is "
@@ -285,9 +286,12 @@ def _told(judged: Judgement, say: Say) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def best_start(config: Config, problem: Problem, env: Tree, rules: Rule) -> tuple[Rule, dict[str, Any]]:
+def best_start(
+    config: Config, problem: Problem, env: Tree, rules: Rule, rank: Callable[[Judgement], float] = standing
+) -> tuple[Rule, dict[str, Any]]:
     """Of rules side by side, leaves [starts, …], the one worth most under the agents' exact response, with ties against the designer
-    where the problem asks for a margin; and what each is worth, where there are several."""
+    where the problem asks for a margin, or by the `rank` of what its domain's own judge says; and what each is worth, where there are
+    several."""
     if jax.tree.leaves(rules)[0].shape[0] == 1:
         return jax.tree.map(lambda leaf: leaf[0], rules), {}
     judge = config.problem.hook("judge")
@@ -295,8 +299,7 @@ def best_start(config: Config, problem: Problem, env: Tree, rules: Rule) -> tupl
         env64, rules64 = jax.tree.map(jnp.asarray, (double(env), double(rules)))
         if judge is not None:
             alone = [jax.tree.map(lambda leaf, at=at: leaf[at], rules64) for at in range(jax.tree.leaves(rules64)[0].shape[0])]
-            found = [judge(problem, env64, config.problem, rule, config.evaluation) for rule in alone]
-            values = np.array([each.value if each.rank is None else each.rank for each in found])
+            values = np.array([rank(judge(problem, env64, config.problem, rule, config.evaluation)) for rule in alone])
         else:
             draw = problem.draw(env64, jax.random.fold_in(jax.random.key(config.evaluation.seed), 2), config.evaluation.gap_profiles)
             values = np.asarray(_worth(problem, env64, rules64, draw))

@@ -33,3 +33,8 @@ class Judgement:
     rank: float | None = None
     settled: bool = True
     details: dict[str, Any] = field(default_factory=dict)
+
+
+def standing(judged: Judgement) -> float:
+    """What a rule is chosen by among several: its rank, or where it has none its value."""
+    return judged.value if judged.rank is None else judged.rank

@@ -103,16 +103,16 @@ class Problem(Protocol):
     Some have more to offer, and what asks for it says so:
     `independent(env)`: whether one agent's types may be redrawn alone; `held_out(env)`: the numbers to evaluate with, where data were
     kept aside; `judged_on(seed, count)`: the problem told which draws it will be judged on, so that its exact answers are on the same;
-    `reservation(env, draw)` [I, N]: what agents get elsewhere; `infeasibility(env, decision)` []: by how much more is given than there
-    is; `scale(env)` []: the size of payoffs, in which temperatures and ties are measured; `deviations(env, rule, draw, action)` [K, I|1,
-    N, …]: what to try instead of every pure action, each agent's best reply say; `begin(env, draw)`, `misfit(env, draw, decision, x,
-    temperature)` and `learn(env, draw, decision, x, size)`: equilibria of a kind of their own (`equilibrium`), at which `score` takes x
-    for the action; `payoffs(env, draw, decision)` [I, N, A]: the utility of each agent's pure actions, where that is sooner had than by
-    trying them and others' do not matter; `temperature(env)` []: agents are quantal, and this is theirs; `start(env, draw)` [I, N, T]:
-    where to look for a stationary reply from; `export_inputs(env)`: example inputs of the compiled rule; and as constants `sampled`:
-    finite actions meet sampled profiles; `enumerated`: reports meet every profile with its weight; `separable`: no agent's utility
-    depends on what others do; `constraints`: the names of the signed constraints that `score` tells; `committed`: the decision is made
-    before anyone acts, so that `decide` ignores the action and is asked once.
+    `reservation(env, draw)` [I, N]: what agents get elsewhere, None where nobody is asked; `infeasibility(env, decision)` []: by how much
+    more is given than there is; `scale(env)` []: the size of payoffs, in which temperatures and ties are measured; `deviations(env, rule,
+    draw, action)` [K, I|1, N, …]: what to try instead of every pure action, each agent's best reply say; `begin(env, draw)`, `misfit(env,
+    draw, decision, x, temperature)` and `learn(env, draw, decision, x, size)`: equilibria of a kind of their own (`equilibrium`), at
+    which `score` takes x for the action; `payoffs(env, draw, decision)` [I, N, A]: the utility of each agent's pure actions, where that
+    is sooner had than by trying them and others' do not matter; `temperature(env)` []: agents are quantal, and this is theirs;
+    `start(env, draw)` [I, N, T]: where to look for a stationary reply from; `export_inputs(env)`: example inputs of the compiled rule;
+    and as constants `sampled`: finite actions meet sampled profiles; `enumerated`: reports meet every profile with its weight;
+    `separable`: no agent's utility depends on what others do; `constraints`: the names of the signed constraints that `score` tells;
+    `committed`: the decision is made before anyone acts, so that `decide` ignores the action and is asked once.
     """
 
     agents: int

@@ -119,11 +119,6 @@ def greed_fear(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     return float(temptation - reward), float(punishment - sucker)
 
 
-def least_transfer_dominant(first: np.ndarray, second: np.ndarray) -> float:
-    """The least payment from a defector to the other agent at which cooperating is (weakly) dominant: max(greed, fear, 0)."""
-    return max(*greed_fear(first, second), 0.0)
-
-
 def least_scale(payoffs: np.ndarray, basis: np.ndarray, target: Sequence[int], level: str, owners: Sequence[int] | None = None) -> float:
     """The smallest τ ≥ 0 at which payoffs + τ·basis make the pure profile `target` what `level` says; infinite where none does.
 

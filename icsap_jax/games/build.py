@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ def build(model: Any, folder: Path) -> tuple[Society, SocietyEnv]:
     count, things = given.legal.shape[:2]
     objective = model.objective if model.objective is not None else ("welfare" if model.designer is None else {})
     weights = objective if isinstance(objective, dict) else {objective: 1.0}
-    kept = [name for name in weights]
     asked = model.implementation is not None or model.targets
     target = chosen(model, given) if asked else None
     rows, counts, others = np.zeros((0, count, things * given.legal.shape[-1])), np.zeros((0, count)), None
@@ -39,11 +37,11 @@ def build(model: Any, folder: Path) -> tuple[Society, SocietyEnv]:
     env = SocietyEnv(
         game=game, asked=rows, counts=counts, others=np.zeros((0, *rows.shape[1:])) if others is None else others,
         pure=each_policy(given) if blind else np.zeros((0, *rows.shape[1:])), designer=designer,
-        weights=np.array([weights[name] for name in kept], np.float64), payment_cost=np.asarray(model.payment_cost),
+        weights=np.array(list(weights.values()), np.float64), payment_cost=np.asarray(model.payment_cost),
     )  # fmt: skip
     problem = Society(
         agents=count, states=len(given.states), seen=things, sizes=tuple(given.sizes), clear=given.clear, lasting=given.discount > 0,
-        asked=asked, objective=tuple(kept), margin=float(model.margin), unique=others is not None,
+        asked=asked, objective=tuple(weights), margin=float(model.margin), unique=others is not None,
     )  # fmt: skip
     return problem, env
 
@@ -87,7 +85,7 @@ def demands(given: Tables, target: np.ndarray, implementation: str) -> tuple[np.
 def other_profiles(given: Tables, target: np.ndarray) -> np.ndarray:
     """Every pure profile but the target, [J, N, Z·A]."""
     found = [np.stack(profile) for profile in itertools.product(*all_policies(given))]
-    rows = np.stack([profile for profile in found if not np.array_equal(profile, target)]) if math.prod(target.shape) else np.stack(found)
+    rows = np.stack([profile for profile in found if not np.array_equal(profile, target)])
     return rows.reshape(len(rows), len(target), -1)
 
 

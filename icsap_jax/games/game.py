@@ -41,11 +41,6 @@ class Game:
     instruments: Array
 
 
-def choices(game: Game) -> tuple[int, ...]:
-    """A1, …, AN."""
-    return game.rewards.shape[2:]
-
-
 def policies_of(logits: Array, legal: Array) -> Array:
     """softmax over legal choices, [N, Z, A]."""
     return jax.nn.softmax(jnp.where(legal, logits, -jnp.inf), axis=-1)

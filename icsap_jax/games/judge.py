@@ -29,6 +29,7 @@ from icsap_jax.games import game as games
 from icsap_jax.games.game import Game
 from icsap_jax.games.problem import Society, SocietyEnv
 from icsap_jax.games.rules import Override, Payment
+from icsap_jax.games.tables import Tables, legal_in_states
 
 COLD = 0.02  # the temperature at which agents' rest is looked for, as a share of the range of payoffs
 TIE = 1e-6  # gains below this share of the range of payoffs are none
@@ -63,11 +64,8 @@ class Exact:
 
     @property
     def legal(self) -> np.ndarray:
-        """What may be chosen in each state, [N, S, A]: what is legal at everything that may be seen there."""
-        if self.clear:
-            return np.asarray(self.game.legal)
-        seen = np.asarray(self.game.observation) > 0
-        return ~np.einsum("nsz,nza->nsa", seen, ~np.asarray(self.game.legal))
+        """What may be chosen in each state, [N, S, A]."""
+        return legal_in_states(self.game)
 
     def regret(self, policies: np.ndarray) -> np.ndarray:
         """What each agent gains at most by another policy, [N]."""
@@ -110,16 +108,19 @@ def judge(problem: Society, env: SocietyEnv, model: Any, rule: Rule, settings: A
     """The objective under what agents do, its worst equilibrium, and each agent's gain by its best reply."""
     changed = problem.decide(env, rule, None, None)
     exact = Exact(jax.tree.map(np.asarray, changed), problem.clear)
-    selected = np.asarray(problem.policies(env.asked[0])) if problem.asked else select(problem, env, changed, exact)
+    given = model.tables()
+    selected, found = (np.asarray(problem.policies(env.asked[0])), True) if problem.asked else select(problem, env, changed, exact)
     gap = exact.regret(selected)
     value, parts = worth(problem, env, changed, selected)
     others = exact.equilibria()
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = {"policy": named(given, selected)}
+    if not found:
+        details["unconverged"] = 1.0
     adversarial = None
     if others is not None:
         values = [worth(problem, env, changed, each)[0] for each in others]
         adversarial = min([*values, value])
-        listed = [{"policy": named(model, each), "objective": value} for each, value in zip(others[:TOLD], values[:TOLD], strict=True)]
+        listed = [{"policy": named(given, each), "objective": value} for each, value in zip(others[:TOLD], values[:TOLD], strict=True)]
         details["equilibria"] = {
             "count": len(others), "best": max(values, default=None), "worst": min(values, default=None), "policies": listed
         }  # fmt: skip
@@ -130,7 +131,7 @@ def judge(problem: Society, env: SocietyEnv, model: Any, rule: Rule, settings: A
     return Judgement(
         value=value, adversarial=adversarial, gap=gap[None], weight=np.ones((1, 1)), method=METHOD[problem.clear],
         constraints=constraints, objectives=parts, rank=value - float(gap.sum()) / TIE if gap.max() > TIE * exact.size else value,
-        settled=settled, details={"policy": named(model, selected), **details},
+        settled=settled, details=details,
     )  # fmt: skip
 
 
@@ -148,37 +149,31 @@ def worth(problem: Society, env: SocietyEnv, changed: Game, policies: np.ndarray
 
 @partial(jax.jit, static_argnames=("problem",))
 def _cold(problem: Society, env: SocietyEnv, changed: Game, temperature: Array, hot: Array) -> tuple[Array, Array]:
+    """The logit equilibrium's policies [N, Z, A] reached from `hot`, and whether it was found."""
     draw = Draw(weight=jnp.ones((1,)), types=None)
     found = equilibrium.cooled(problem, env, draw, changed, temperature, hot)
     return games.policies_of(found.action.logits, changed.legal), found.converged
 
 
-def at_rest(problem: Society, env: SocietyEnv, changed: Game, temperature: float, hot: float) -> tuple[np.ndarray, bool]:
-    """The logit equilibrium's policies [N, Z, A] reached from `hot`, and whether it was found."""
-    policies, found = _cold(problem, env, changed, jnp.asarray(temperature), jnp.asarray(hot))
-    return np.asarray(policies), bool(found)
-
-
-def select(problem: Society, env: SocietyEnv, changed: Game, exact: Exact) -> np.ndarray:
-    """What agents do by themselves, [N, Z, A]: see the module."""
+def select(problem: Society, env: SocietyEnv, changed: Game, exact: Exact) -> tuple[np.ndarray, bool]:
+    """(what agents do by themselves, [N, Z, A]: see the module; whether the logit equilibrium was found that says where they begin)."""
     spread = float(np.ptp(exact.payoffs)) or 1.0
-    smooth, _ = at_rest(problem, env, changed, COLD * spread, equilibrium.HOT * exact.size)
-    smooth = np.nan_to_num(smooth)
+    policies, found = _cold(problem, env, changed, jnp.asarray(COLD * spread), jnp.asarray(equilibrium.HOT * exact.size))
+    smooth = np.nan_to_num(np.asarray(policies))
     profile = np.eye(smooth.shape[-1])[smooth.argmax(-1)]
     for _ in range(ROUNDS):
         gains = exact.regret(profile)
         if gains.max() <= TIE * exact.size:
-            return profile
+            return profile, bool(found)
         agent = int(gains.argmax())
         profile = profile.copy()
         profile[agent] = exact.reply(profile, agent)
     near = exact.mixed()
-    return min(near, key=lambda each: np.abs(each - smooth).max()) if near else smooth
+    return (min(near, key=lambda each: np.abs(each - smooth).max()) if near else smooth), bool(found)
 
 
-def named(model: Any, policies: np.ndarray) -> dict[str, dict[str, Any]]:
+def named(given: Tables, policies: np.ndarray) -> dict[str, dict[str, Any]]:
     """Policies [N, Z, A] by the names of agents, of what they see and of actions; a pure choice is its name alone."""
-    given = model.tables()
     found: dict[str, dict[str, Any]] = {}
     for agent, name in enumerate(given.agents):
         rows: dict[str, Any] = {}

@@ -18,24 +18,23 @@ import numpy as np
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.exact import lp, markov, nash
 from icsap_jax.games.build import all_policies
-from icsap_jax.games.game import Game
 from icsap_jax.games.judge import Exact, select, worth
 from icsap_jax.games.problem import Society, SocietyEnv, leaves
 from icsap_jax.games.rules import Unchanged
-from icsap_jax.games.tables import Tables
+from icsap_jax.games.tables import Tables, legal_in_states
 
 MOST_ROWS = 100_000  # inequalities of a linear programme over payments
 LINEAR = {"welfare": (1.0, 0.0), "revenue": (0.0, -1.0), "utility": (1.0, 1.0)}  # of rewards and of payments, added over agents
 
 
-def planned(model: Any, env: SocietyEnv) -> float | None:
+def planned(problem: Society, env: SocietyEnv, model: Any) -> float | None:
     """What a planner who chooses every action reaches; None where the objective is not a weighted sum of what agents get."""
     given = model.tables()
-    weights = dict(zip(_names(model), env.weights, strict=True))
+    weights = dict(zip(problem.objective, env.weights, strict=True))
     if any(name != "welfare" for name in weights):
         return None
     gains = np.concatenate([weights.get("welfare", 0.0) * given.rewards, np.asarray(env.designer)[None]])
-    legal = Exact(jax.tree.map(np.asarray, env.game), given.clear).legal
+    legal = legal_in_states(given)
     # The designer's own table comes as that of a further agent, who has one action.
     idle = np.broadcast_to(np.arange(legal.shape[-1]) == 0, legal[:1].shape)
     _, values = markov.planner(
@@ -44,14 +43,19 @@ def planned(model: Any, env: SocietyEnv) -> float | None:
     return float(values.sum(0) @ given.start)
 
 
-def _names(model: Any) -> list[str]:
-    objective = model.objective if model.objective is not None else ("welfare" if model.designer is None else {})
-    return list(objective) if isinstance(objective, dict) else [objective]
-
-
 def optimum(problem: Society, env: SocietyEnv, model: Any) -> dict[str, Any]:
-    """{"value", "method", "source", "upper_bound"}: with any kind of rule, no more than a planner who chooses for all."""
-    return {"value": None, "method": None, "source": None, "upper_bound": planned(model, env)}
+    """{"value", "method", "source", "upper_bound"}: with any rule that leaves the transitions alone, no more than a planner who chooses for
+    all."""
+    return {"value": None, "method": None, "source": None, "upper_bound": planned(problem, env, model)}
+
+
+def unbounded(problem: Society, env: SocietyEnv, model: Any, rule_model: Any) -> dict[str, Any]:
+    """Where a rule decides where the game goes, it may reach what no choice of actions does: then nothing is known. Rules that follow each
+    other are bounded if all of them are."""
+    parts = getattr(rule_model, "parts", [rule_model])
+    if all(part.kind not in ("steering", "composed") for part in parts):
+        return optimum(problem, env, model)
+    return {"value": None, "method": None, "source": None, "upper_bound": None}
 
 
 def baselines(problem: Society, env: SocietyEnv, model: Any) -> dict[str, float]:
@@ -60,12 +64,12 @@ def baselines(problem: Society, env: SocietyEnv, model: Any) -> dict[str, float]
         env64 = leaves(env)
         changed = problem.decide(env64, Rule.of(Unchanged()), None, None)
         exact = Exact(jax.tree.map(np.asarray, changed), problem.clear)
-        found: dict[str, float] = {"no_rule": worth(problem, env64, changed, select(problem, env64, changed, exact))[0]}
+        found: dict[str, float] = {"no_rule": worth(problem, env64, changed, select(problem, env64, changed, exact)[0])[0]}
         others = exact.equilibria()
         if others:
             values = [worth(problem, env64, changed, each)[0] for each in others]
             found |= {"no_rule_best": max(values), "no_rule_worst": min(values)}
-    bound = planned(model, env)
+    bound = planned(problem, env, model)
     return found | ({} if bound is None else {"planner": bound})
 
 
@@ -98,7 +102,7 @@ def best_payment(problem: Society, env: SocietyEnv, model: Any, rule_model: Any)
     """The best that payments of this form reach in implementing the target; where there is no target or the objective is not linear in
     payments only the planner's bound is known."""
     unknown = optimum(problem, env, model)
-    names = _names(model)
+    names = problem.objective
     if not problem.asked or rule_model.kind != "payment" or any(name not in LINEAR for name in names):
         return unknown
     given = model.tables()
@@ -154,7 +158,7 @@ def _cheapest(
 
 def cheapest_instruments(problem: Society, env: SocietyEnv, model: Any, rule_model: Any) -> np.ndarray | None:
     """The scales of several instruments, [K], that do at the best for the designer what is asked; None where that is not linear."""
-    names, given = _names(model), model.tables()
+    names, given = problem.objective, model.tables()
     many = rule_model.kind == "payment" and rule_model.form == "instruments" and len(given.instruments) > 1
     if not many or not problem.asked or model.implementation == "unique" or any(name not in LINEAR for name in names):
         return None
@@ -183,30 +187,18 @@ def least_scale(given: Tables, paid: np.ndarray, target: np.ndarray, level: str)
     """The least scale of a payment [N, S, A1, …, AN], upwards from 0 or else downwards, at which the target profile [N, Z, A] is a Nash
     equilibrium from the start ("nash"), the only pure one just beyond ("unique"), or made of policies that are best whatever the others'
     ("dominant"); None where no scale does."""
-    if len(given.states) == 1 and not given.discount and given.legal[:, 0].sum(-1).tolist() == list(given.sizes):
-        # One choice, once: policies are actions, and their table is the game's own.
-        rewarded, scaled, place = given.rewards[:, 0], paid[:, 0], target[:, 0].argmax(-1).tolist()
-        return _least_of(rewarded, scaled, place, level)
-    observation = None if given.clear else given.observation
-    states = Exact(_bare(given), given.clear).legal
-    rewarded, own = markov.strategic_form(given.rewards, given.transitions, given.start, given.discount, states, observation)
-    scaled, _ = markov.strategic_form(paid, given.transitions, given.start, given.discount, states, observation)
-    place = [int(np.flatnonzero((policies == target[agent].argmax(-1)).all(1))[0]) for agent, policies in enumerate(own)]
-    return _least_of(rewarded, scaled, place, level)
-
-
-def _least_of(rewarded: np.ndarray, scaled: np.ndarray, place: list[int], level: str) -> float | None:
+    once = len(given.states) == 1 and not given.discount and given.legal[:, 0].sum(-1).tolist() == list(given.sizes)
     for sign in (1.0, -1.0):
-        scale = nash.least_scale(rewarded, sign * scaled, place, level)
+        if once:  # policies are actions, and their table is the game's own
+            scale = nash.least_scale(given.rewards[:, 0], sign * paid[:, 0], target[:, 0].argmax(-1).tolist(), level)
+        else:
+            scale = markov.least_scale(
+                given.rewards, sign * paid, given.transitions, given.start, given.discount, target, level, legal_in_states(given),
+                None if given.clear else given.observation, perfect=False,
+            )  # fmt: skip
         if np.isfinite(scale):
             return float(scale)
     return None
-
-
-def _bare(given: Tables) -> Game:
-    """The tables as a game without payments."""
-    return Game(given.rewards, np.zeros_like(given.rewards), given.transitions, given.start, np.asarray(given.discount), given.observation,
-                given.legal, given.instruments)  # fmt: skip
 
 
 def _inequalities(
@@ -235,7 +227,7 @@ def _inequalities(
 def best_mediator(problem: Society, env: SocietyEnv, model: Any, rule_model: Any) -> dict[str, Any]:
     """The best that agents can be told and obey: correlated equilibria (Aumann 1974), with states Bayes correlated ones."""
     unknown = optimum(problem, env, model)
-    found = telling(env, model, 0.0)
+    found = telling(problem, env, model, 0.0)
     if found is None:
         return unknown
     source = "Aumann 1974; Bergemann & Morris 2016"
@@ -270,10 +262,10 @@ def _gains(env: SocietyEnv, model: Any) -> tuple[np.ndarray, np.ndarray]:
     return worth, np.stack(rows)
 
 
-def telling(env: SocietyEnv, model: Any, margin: float) -> np.ndarray | None:
+def telling(problem: Society, env: SocietyEnv, model: Any, margin: float) -> np.ndarray | None:
     """What to tell in each state before, [S before, R], so that obeying is better by the margin for each thing told; None where the
     objective is not welfare."""
-    if any(name != "welfare" for name in _names(model)):
+    if any(name != "welfare" for name in problem.objective):
         return None
     given, before = model.tables(), _before(model)
     told = math.prod(given.sizes)

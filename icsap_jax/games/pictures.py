@@ -36,7 +36,7 @@ def draw(problem: Society, env: SocietyEnv, rule: Rule, model: Any, folder: Path
         env64, rule64 = leaves(double(env)), jax.tree.map(jnp.asarray, double(rule))
         changed = problem.decide(env64, rule64, None, None)
         exact = Exact(jax.tree.map(np.asarray, changed), problem.clear)
-        chosen = np.asarray(problem.policies(env64.asked[0])) if problem.asked else select(problem, env64, changed, exact)
+        chosen = np.asarray(problem.policies(env64.asked[0])) if problem.asked else select(problem, env64, changed, exact)[0]
         if problem.seen <= MOST_ROWS:
             _policy(model, chosen, folder / "policy.png")
         legal = np.asarray(env.game.legal)

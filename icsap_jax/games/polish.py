@@ -108,7 +108,7 @@ def _least(holds: Callable[[float], bool], high: float) -> float:
 
 def _told(problem: Society, env: SocietyEnv, model: Any, rule: Rule) -> Rule | None:
     """A mediator that says the best of what is obeyed by the margin."""
-    told = telling(env, model, problem.margin)
+    told = telling(problem, env, model, problem.margin)
     if told is None:
         return None
     logits = np.where(told > TIE**2, np.log(np.maximum(told, TIE**2)), NEVER)

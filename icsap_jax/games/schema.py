@@ -183,9 +183,7 @@ class Society(Problem):
         if self.implementation is not None and target is None and not given.clear:
             raise fault((["target"], "should be written out where agents do not see the state", self.target))
         if self.implementation in ("full", "unique"):
-            pure = [math.prod(int(row.sum()) for row in rows) for rows in given.legal]
-            whole = math.prod(pure)
-            asked = whole if self.implementation == "unique" else sum(whole // own for own in pure)
+            asked = self.asked(given)
             if asked > MOST_ASKED:
                 raise fault((["implementation"], f"{self.implementation} asks about {asked} profiles of pure policies, and more than "
                                                  f"{MOST_ASKED} are too many; ask for partial", self.implementation))
@@ -195,11 +193,14 @@ class Society(Problem):
         """Each profile asked about costs a matrix of states × states, and a Newton step one of all unknowns."""
         given = self.tables()
         states, unknowns = len(given.states), given.legal.size + len(given.agents) * len(given.states)
+        each = len(given.agents) * (given.rewards.size + states**2)
+        return 16 * (given.transitions.size + states**2 + min(unknowns, 400) ** 2) + 8 * self.asked(given) * each
+
+    def asked(self, given: Tables) -> int:
+        """How many profiles of pure policies the implementation asks about."""
         pure = [math.prod(int(row.sum()) for row in rows) for rows in given.legal]
         whole = math.prod(pure)
-        asked = {"full": sum(whole // own for own in pure), "unique": whole}.get(self.implementation or "", 1)
-        each = len(pure) * (given.rewards.size + states**2)
-        return 16 * (given.transitions.size + states**2 + min(unknowns, 400) ** 2) + 8 * asked * each
+        return {"full": sum(whole // own for own in pure), "unique": whole}.get(self.implementation or "", 1)
 
 
 class TabularGame(Society):
@@ -297,6 +298,7 @@ class Steering(RuleModel):
 
     kind: Literal["steering"] = "steering"
     builder: ClassVar[Any] = "icsap_jax.games.rules:steer"
+    optimum: ClassVar[Any] = "icsap_jax.games.optimum:unbounded"
     problems: ClassVar[tuple[str, ...]] = GAMES
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "steering", "share": 0.2}]
     share: float = Field(gt=0, le=1, description="how much of every transition the designer decides")
@@ -337,6 +339,7 @@ class ComposedRule(RuleModel):
 
     kind: Literal["composed"] = "composed"
     builder: ClassVar[Any] = "icsap_jax.games.rules:composed"
+    optimum: ClassVar[Any] = "icsap_jax.games.optimum:unbounded"
     problems: ClassVar[tuple[str, ...]] = GAMES
     examples: ClassVar[list[dict[str, Any]]] = [
         {"kind": "composed", "parts": [{"kind": "payment"}, {"kind": "quota", "limited": [1], "instead": 0}]},

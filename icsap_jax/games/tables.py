@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -108,6 +109,11 @@ def faults(given: Tables) -> Iterator[tuple[list[str], str]]:
 def _where(given: Tables, place: np.ndarray) -> str:
     done = ", ".join(names[index] for names, index in zip(given.actions, place[1:], strict=True))
     return f"after ({done}) in {given.states[place[0]]}"
+
+
+def legal_in_states(given: Any) -> np.ndarray:
+    """What may be chosen in each state, [N, S, A]: what is legal at everything that may be seen there. Of `Tables`, or of a `Game`."""
+    return ~np.einsum("nsz,nza->nsa", np.asarray(given.observation) > 0, ~np.asarray(given.legal))
 
 
 def mediated(given: Tables) -> Tables:

@@ -62,9 +62,9 @@ class Commons:
         """Where the search for the equilibrium begins, [1, N, 1]: all together take half of what there is."""
         return jnp.full((1, self.agents, 1), 0.5 / self.agents)
 
-    def reservation(self, env: Tree, draw: Draw) -> Array:
-        """Nobody is asked whether it wants the rule, so that nothing is better than it, [1, N]."""
-        return jnp.full((1, self.agents), -jnp.inf)
+    def reservation(self, env: Tree, draw: Draw) -> None:
+        """Nobody is asked whether it wants the rule."""
+        return None
 
     def decide(self, env: Tree, rule: Rule, seen: Tree, action: Array | None) -> Regulation:
         """The rule's, whatever agents do."""

@@ -12,12 +12,12 @@ Each type is many people: none of whom moves the revenue, so that the rebate is 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from icsap_jax.games.economy.social import Account, Weighted
+from icsap_jax.games.economy.social import Account
 
 TIE = 1e-6  # incomes whose utility is this near to the best, as a share of mean utility without a tax, are ties
 MOST_TIES = 4096  # ways to break ties that are tried; beyond, the first of them
@@ -105,10 +105,6 @@ class Exact:
         worth = self.worth(chosen[..., 0], chosen[..., 1])
         best = int(worth.argmax())
         return chosen[best, :, 0], chosen[best, :, 1], float(worth[best]), float(worth.min())
-
-    def with_weights(self, weights: np.ndarray) -> Exact:
-        """The same economy valued by given welfare weights."""
-        return replace(self, social=Weighted(weights))
 
 
 def of_model(model: Any) -> Exact:
