@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from icsap_jax.config import ConfigError, Kind, Problem, json_schema, kinds, parse
+from icsap_jax.config import ConfigError, Kind, Problem, RuleModel, json_schema, kinds, parse
 from icsap_jax.config.models import definition as name_of
 from icsap_jax.config.reading import override
 
@@ -58,6 +58,12 @@ PLACES = {
     "PriorModel": ("Priors", "What agents' private values are drawn from. In an auction with N bidders and M items, numbers are one for "
                    "all, [M] one per item, [N] one per bidder (where N ≠ M), or [N][M]. Misreports are searched inside the support; for "
                    "an unbounded prior up to its .999 quantile."),
+    "ContextModel": ("Contexts of an auction", "`problem.contexts:` of an auction says what is publicly seen of bidders and items before "
+                     "anyone bids. Values are drawn given them, misreports are searched in the support they leave, and rules that take "
+                     "contexts are told them; others do without."),
+    "AuctionConstraint": ("Constraints of an auction", "`problem.constraints:` of an auction is a list of what its rules have to keep "
+                          "besides. What holds on average has a multiplier in training, of ρ and a rate in `training.lagrangian`, which "
+                          "comes to rest at its price: `details.dual` of a result."),
     "RuleModel": ("Rules", "`rule:` says what the designer controls: a network or a parametrised mechanism."),
     "Response": ("Responses", "`training.response:` says how agents' profitable deviations are found while a rule is trained. What a rule "
                  "is finally judged by is `evaluation`, always the same strong search."),
@@ -123,6 +129,9 @@ def kind(name: str, cls: type[Kind], definition: dict[str, Any]) -> list[str]:
     if issubclass(cls, Problem) and cls.defaults:
         laid = {key: value for key, value in cls.defaults.items() if value}
         parts += ["Unless the file says otherwise:\n", fenced(yaml.safe_dump(laid, sort_keys=False, allow_unicode=True))]
+    if issubclass(cls, RuleModel) and cls.defaults_for({}):
+        parts += ["With this rule, unless the file says otherwise:\n",
+                  fenced(yaml.safe_dump(cls.defaults_for({}), sort_keys=False, allow_unicode=True))]
     examples = [{"kind": name, **example} for example in cls.examples] or [UNSHOWN[name]]
     return [*parts, fenced("".join(in_one_line(example) + "\n" for example in examples))]
 

@@ -26,6 +26,7 @@ from icsap_jax import config as files
 from icsap_jax.config import ConfigError
 from icsap_jax.config.plugins import faults_named
 from icsap_jax.files import disk_fault
+from icsap_jax.reproduce.rows import Budget, table
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -307,6 +308,28 @@ def audit(
         _json(result)
     else:
         typer.echo(audits.table(result, folder))
+
+
+@app.command()
+@command
+def reproduce(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a published table: regretnet, rochetnet, myersonnet, regretformer, …")],
+    budget: Annotated[Budget, typer.Option("--budget", help="quick: 30 minutes of two cores; full: the paper's scale")] = Budget.quick,
+    only: Annotated[list[str] | None, typer.Option("--only", help="a row of it, by name; may be given again")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder; what is there goes on  [default: runs/NAME-BUDGET]")] = None,
+    as_json: Json = False, device: Where = None,
+) -> None:
+    """Rebuild a published table: theirs beside ours, the exact optimum, and the gap by a weak and by a strong search."""
+    table(name, budget)  # a mistake is answered before jax is loaded
+    _choose_device(device)
+    from icsap_jax.reproduce import measure, text
+
+    folder = out or Path("runs") / f"{name}-{budget.value}"
+    result = measure.reproduce(name, budget, folder, Progress(), only)
+    if as_json:
+        _json(result)
+    else:
+        typer.echo(text.printed(result, folder))
 
 
 @app.command()

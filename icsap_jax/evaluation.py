@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import register_dataclass
 
-from icsap_jax.bilevel.deviations import Search, box_gap, double, reaction
+from icsap_jax.bilevel.bounded import played, population_of
+from icsap_jax.bilevel.deviations import Search, box_gap, double, reaction, sharing
 from icsap_jax.bilevel.judgement import Judgement, standing
 from icsap_jax.bilevel.responses import missing
+from icsap_jax.bilevel.robust import worst_case
 from icsap_jax.bilevel.stationary import stationary_reply
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree, expectation
 from icsap_jax.config import Config
@@ -43,19 +45,19 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
         if judge is not None:
             measured = _told(judge(problem, env64, config.problem, rule64, settings), say)
         else:
-            draw = problem.draw(env64, jax.random.fold_in(key, 0), settings.gap_profiles)
-            if isinstance(problem.space(env64, draw), Box):
-                say(f"searching for deviations on {settings.gap_profiles} fresh profiles")
-                control = _hook(config, "control", problem, env)
-                measured = _sampled(settings, problem, env64, rule64, key, draw, control, say)
+            if hasattr(problem, "scenarios"):
+                pairs = list(zip(problem.scenarios(env), problem.scenarios(env64), strict=True))
             else:
-                measured = _enumerated(problem, env64, rule64, draw, say)
+                pairs = [(env, env64)]
+            found = [_measured(config, problem, *each, rule64, key, say) for each in pairs]
+            measured = found[0] if len(found) == 1 else worst_case(found)
     say("the exact optimum and the baselines")
     optimum = known_optimum(config, problem, env)
     baselines = _hook(config, "baselines", problem, env) or {}
     value = measured["objective"]["value"]
     best = optimum["value"]
-    measured["objective"]["name"] = objective_name(config, problem)
+    at_worst = " at worst" if "scenarios" in measured["details"] else ""
+    measured["objective"]["name"] = objective_name(config, problem) + at_worst
     prove = config.problem.hook("bound")
     measured["objective"]["upper_bound"] = prove(problem, env, config.problem, rule) if prove else None
     tell = config.problem.hook("details")
@@ -68,6 +70,17 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
         "shortfall": best - value if best is not None else None,
         "baselines": baselines,
     }
+
+
+def _measured(config: Config, problem: Problem, env: Tree, env64: Tree, rule: Rule, key: Array, say: Say) -> dict[str, Any]:
+    """What the strong search finds where `env`, and `env64` for the profiles it is judged on, is what is true."""
+    settings = config.evaluation
+    draw = problem.draw(env64, jax.random.fold_in(key, 0), settings.gap_profiles)
+    if not isinstance(problem.space(env64, draw), Box):
+        return _enumerated(problem, env64, rule, draw, say)
+    say(f"searching for deviations on {settings.gap_profiles} fresh profiles")
+    control = _hook(config, "control", problem, env)
+    return _sampled(settings, problem, env64, rule, key, draw, control, say)
 
 
 def known_optimum(config: Config, problem: Problem, env: Tree) -> dict[str, Any]:
@@ -118,11 +131,12 @@ def _sampled(
     if every:
         judged = _judged(problem, env, rule, draw, chosen)
         values, worst = judged.value, judged.worst
+        averages = {name: (float(weight @ np.asarray(each)), 0.0) for name, each in judged.averages.items()}
         value, value_error = float(weight @ np.asarray(values)), 0.0
         parts = {name: float(weight @ np.asarray(each)) for name, each in judged.parts.items()}
     else:
         say(f"the objective on {settings.profiles} fresh profiles")
-        values, parts, worst = objective_sample(problem, env, rule, jax.random.fold_in(key, 1), settings.profiles, control)
+        values, parts, worst, averages = objective_sample(problem, env, rule, jax.random.fold_in(key, 1), settings.profiles, control)
         value, value_error = float(values.mean()), float(values.std() / np.sqrt(len(values)))
     if len(parts) > 1:
         details["objectives"] = parts
@@ -131,7 +145,10 @@ def _sampled(
     constraints = {name.removeprefix(MISSED): float(each) for name, each in worst.items() if name.startswith(MISSED)}
     if constraints:
         details["constraints"] = constraints
-    width = int((problem.recommended(env, draw) if chosen is None else chosen).shape[-1])
+    if averages:
+        details["averages"] = {name: {"value": mean, "std_error": error} for name, (mean, error) in averages.items()}
+    action = problem.recommended(env, draw) if chosen is None else chosen
+    sharers = sharing(problem.space(env, draw), action)
     total = float(per_agent.sum())
     estimator = "every type with its weight" if every else "sample mean"
     if control is not None:
@@ -141,7 +158,7 @@ def _sampled(
                       "upper_bound": None},
         "incentive_gap": {"per_agent": per_agent.tolist(), "mean": float(mean), "max": float(gap.max()),
                           "ci95": [float(max(mean - 1.96 * error, 0.0)), float(mean + 1.96 * error)],
-                          "method": search.method(problem.agents, width), "upper_bound": None},
+                          "method": search.method(sharers, int(action.shape[-1])), "upper_bound": None},
         "participation_violation": float(worst["participation"]) if "participation" in worst else None,
         "details": {
             "estimator": estimator,
@@ -158,28 +175,30 @@ def _sampled(
 
 def objective_sample(
     problem: Problem, env: Tree, rule: Rule, key: Array, count: int, control: Any = None
-) -> tuple[np.ndarray, dict[str, float], dict[str, float]]:
-    """On `count` profiles, all agents truthful: the designer's value on each, the mean of its parts by name, and the worst of each
-    violation by name.
+) -> tuple[np.ndarray, dict[str, float], dict[str, float], dict[str, tuple[float, float]]]:
+    """On `count` profiles, all agents truthful: the designer's value on each, the mean of its parts by name, the worst of each
+    violation by name, and the mean of each constraint on an average with its standard error.
 
-    With a `control`, (what the exact optimum earns on given types, its exact expectation), each value is corrected by how lucky
-    the profile was for the optimum, as far as luck of the one has gone with luck of the other (the regression coefficient, whose
-    own error is of a smaller order): the same expectation, and near the optimum a far smaller error."""
+    With a `control`, (what the exact optimum earns on given types and what is seen of them, its exact expectation), each value is
+    corrected by how lucky the profile was for the optimum, as far as luck of the one has gone with luck of the other (the regression
+    coefficient, whose own error is of a smaller order): the same expectation, and near the optimum a far smaller error."""
     tiles, luck = [], []
     for start in range(0, count, TILE):
         judged = jax.tree.map(np.asarray, _tile(problem, env, rule, jax.random.fold_in(key, start), TILE))
         if control is not None:
             earned, expected = control
-            luck.append(earned(judged.types) - expected)
-        tiles.append(replace(judged, types=None))
+            luck.append(earned(judged.types, judged.seen) - expected)
+        tiles.append(replace(judged, types=None, seen=None))
     found = np.concatenate([tile.value for tile in tiles])[:count]
     parts = {name: float(np.concatenate([tile.parts[name] for tile in tiles])[:count].mean()) for name in tiles[0].parts}
     worst = {name: float(max(tile.worst[name] for tile in tiles)) for name in tiles[0].worst}
+    signed = {name: np.concatenate([tile.averages[name] for tile in tiles])[:count] for name in tiles[0].averages}
+    averages = {name: (float(each.mean()), float(each.std() / np.sqrt(len(each)))) for name, each in signed.items()}
     if control is not None:
         lucky = np.concatenate(luck)[:count]
         spread = lucky.var()
         found = found - (np.cov(found, lucky, bias=True)[0, 1] / spread if spread > 0 else 0.0) * lucky
-    return found, parts, worst
+    return found, parts, worst, averages
 
 
 @register_dataclass
@@ -187,22 +206,25 @@ def objective_sample(
 class Judged:
     """What a rule does on profiles: the designer's `value` [B] and its `parts` by name, [B] each; the `worst` on any of them, [] each:
     `participation`, the most any agent loses by taking part, where the problem can tell `feasibility`, and by how much each of its
-    constraints is missed; the `types`."""
+    constraints is missed; its constraints on `averages`, [B] each; the `types`, and what of them is `seen`."""
 
     value: Array
     parts: dict[str, Array]
     worst: dict[str, Array]
+    averages: dict[str, Array]
     types: Tree
+    seen: Tree
 
 
 @partial(jax.jit, static_argnames=("problem", "count"))
 def _tile(problem: Problem, env: Tree, rule: Rule, key: Array, count: int) -> Judged:
-    return _judged(problem, env, rule, problem.draw(env, key, count))
+    return _judged(problem, env, rule, problem.draw(env, key, count), key=jax.random.fold_in(key, 1))
 
 
 @partial(jax.jit, static_argnames=("problem",))
-def _judged(problem: Problem, env: Tree, rule: Rule, draw: Draw, chosen: Array | None = None) -> Judged:
-    """On each profile of a draw, all as recommended, or else as they have `chosen` or is best for them."""
+def _judged(problem: Problem, env: Tree, rule: Rule, draw: Draw, chosen: Array | None = None, key: Array | None = None) -> Judged:
+    """On each profile of a draw, all as recommended, or else as they have `chosen` or is best for them. Where some agents are boundedly
+    rational, objectives are what results of their reports, drawn by `key`; what agents may lose is told of those who do as recommended."""
     recommended = problem.recommended(env, draw)
     decision = problem.decide(env, rule, draw.seen, recommended)
     action = recommended if recommended is not None else chosen
@@ -213,9 +235,14 @@ def _judged(problem: Problem, env: Tree, rule: Rule, draw: Draw, chosen: Array |
     worst = {} if elsewhere is None else {"participation": jax.nn.relu(elsewhere - utility).max()}
     if hasattr(problem, "infeasibility"):
         worst["feasibility"] = problem.infeasibility(env, decision)
-    outcome = problem.score(env, draw, decision, action)
+    population = population_of(problem, env)
+    if population is None:
+        outcome = problem.score(env, draw, decision, action)
+    else:
+        outcome = played(problem, env, rule, draw, jax.random.key(0) if key is None else key, population)
     worst |= {f"{MISSED}{name}": missing(each).max() for name, each in outcome.constraints.items()}
-    return Judged(value=outcome.value, parts=outcome.objectives, worst=worst, types=draw.types)
+    return Judged(value=outcome.value, parts=outcome.objectives, worst=worst, averages=outcome.averages, types=draw.types,
+                  seen=draw.seen)  # fmt: skip
 
 
 @partial(jax.jit, static_argnames=("problem",))
@@ -239,9 +266,12 @@ def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw, say: Say) -
     excess: dict[str, Any] = {}
     if hasattr(problem, "infeasibility"):
         excess["feasibility_violation"] = float(problem.infeasibility(env, found.decision))
-    constraints = problem.score(env, draw, found.decision, reply.action).constraints
-    if constraints:
-        excess["constraints"] = {name: float(missing(each).max()) for name, each in constraints.items()}
+    outcome = problem.score(env, draw, found.decision, reply.action)
+    if outcome.constraints:
+        excess["constraints"] = {name: float(missing(each).max()) for name, each in outcome.constraints.items()}
+    if outcome.averages:
+        means = {name: float(expectation(draw.weight, each)) for name, each in outcome.averages.items()}
+        excess["averages"] = {name: {"value": mean, "std_error": 0.0} for name, mean in means.items()}
     participation = None
     elsewhere = problem.reservation(env, draw) if hasattr(problem, "reservation") else None
     if elsewhere is not None:

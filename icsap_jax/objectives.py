@@ -22,10 +22,12 @@ from icsap_jax.config.objectives import function_of
 @register_dataclass
 @dataclass(frozen=True)
 class Account:
-    """`value` […, N]: what each agent received, gross; `transfer` […, N]: what it paid the designer. Same units."""
+    """`value` […, N]: what each agent received, gross; `transfer` […, N]: what it paid the designer; `kept` […]: what stays with the
+    designer is worth to it, 0 where nothing does. Same units."""
 
     value: Array
     transfer: Array
+    kept: Array | float = 0.0
 
 
 def revenue(account: Account) -> Array:
@@ -33,9 +35,14 @@ def revenue(account: Account) -> Array:
     return account.transfer.sum(-1)
 
 
+def profit(account: Account) -> Array:
+    """Σ_i payments and what is kept, […]: in the units of the values; revenue, where nothing that is kept is worth anything."""
+    return account.transfer.sum(-1) + account.kept
+
+
 def welfare(account: Account) -> Array:
-    """Σ_i values received, […]: in the units of the values; payments cancel between the agents and the designer."""
-    return account.value.sum(-1)
+    """Σ_i values received and what is kept, […]: in the units of the values; payments cancel between the agents and the designer."""
+    return account.value.sum(-1) + account.kept
 
 
 def utility(account: Account) -> Array:

@@ -299,6 +299,8 @@ def finish(
          "bad_step": finite_step(state, place)}
         for place, each in enumerate(measured)
     ]  # fmt: skip
+    if averages := sorted(getattr(problem, "averages", ())):
+        details["dual"] = dict(zip(averages, np.asarray(state.duals.multiplier[best], np.float64).tolist(), strict=True))
     chosen, (rule, told) = measured[best], settled[best]
     result = {
         "schema": 1,
@@ -320,7 +322,9 @@ def finish(
 
 def missed(measured: dict[str, Any]) -> float:
     """All that training had a price on: the agents' gaps, and by how much constraints are missed."""
-    return sum(measured["incentive_gap"]["per_agent"]) + sum(measured["details"].get("constraints", {}).values())
+    details = measured["details"]
+    averages = sum(max(0.0, each["value"]) for each in details.get("averages", {}).values())
+    return sum(measured["incentive_gap"]["per_agent"]) + sum(details.get("constraints", {}).values()) + averages
 
 
 def settle(config: Config, problem: Problem, env: Tree, rule: Rule) -> tuple[Rule, dict[str, Any]]:
@@ -328,7 +332,7 @@ def settle(config: Config, problem: Problem, env: Tree, rule: Rule) -> tuple[Rul
     told: dict[str, Any] = {}
     if config.rule.hook("starts"):
         rule, told = evaluation.best_start(config, problem, env, rule)
-    polish = config.problem.hook("polish")
+    polish = config.rule.hook("polish") or config.problem.hook("polish")
     if polish:
         rule, done = polish(problem, env, config.problem, config.rule, rule)
         told = {**told, **done}

@@ -53,6 +53,8 @@ def _violations(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """What the rule may not do and does."""
     details = result.get("details") or {}
     missed = [(f"{name} missed", each, "by how much what is asked is not met") for name, each in details.get("constraints", {}).items()]
+    missed += [(f"{name} missed", each["value"], f"on average, ± {_short(each['std_error'])}")
+               for name, each in details.get("averages", {}).items()]
     found = (("participation violated", result.get("participation_violation"), "the most an agent loses by taking part"),
              ("feasibility violated", details.get("feasibility_violation"), "by how much more is given than there is"), *missed)
     return [(name, _short(value), text) for name, value, text in found if value is not None and value > VIOLATED]

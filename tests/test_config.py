@@ -356,7 +356,8 @@ def test_a_kind_is_defined_under_the_place_it_fills() -> None:
     contracts = {"AgentUtility", "EffortCost", "TypePrior", "Worth", "Generator"}
     persuasion = {"SignalCost", "ReceiverResponse", "GameGenerator", "StatePrior", "MeanReceiver", "StateSender"}
     games = {"NamedGame", "Stock", "SocialValue", "MarketAim"}
-    assert places == core | contracts | persuasion | games
+    auctions = {"ContextModel", "AuctionConstraint"}
+    assert places == core | auctions | contracts | persuasion | games
 
 
 def test_every_key_says_what_it_means() -> None:

@@ -149,7 +149,7 @@ def test_no_regretnet_charges_more_than_a_value() -> None:
     rule = jax.jit(lambda key: config.rule.build(problem, env, key))(jax.random.key(0))
     with jax.enable_x64(True):
         env, rule = jax.tree.map(jnp.asarray, (double(env), double(rule)))
-        values, _, worst = evaluation.objective_sample(problem, env, rule, jax.random.key(1), PROFILES)
+        values, _, worst, _ = evaluation.objective_sample(problem, env, rule, jax.random.key(1), PROFILES)
     assert worst["participation"] == 0.0
     assert worst["feasibility"] < 1e-12  # softmaxes in float64
     assert values.min() > 0

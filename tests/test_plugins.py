@@ -31,7 +31,7 @@ class Point(PriorModel):
 
 class Posted(RuleModel):
     kind: Literal["posted"] = "posted"
-    builder = "icsap_jax.auctions.rules:regretnet"
+    builder = "icsap_jax.auctions.rules.regret.regretnet:regretnet"
     price: float = 0.5
 
 def surplus(account):

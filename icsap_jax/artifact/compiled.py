@@ -1,7 +1,7 @@
 """A rule compiled to StableHLO by jax.export: one file that runs without this package, for any number of rows.
 
-What goes in is what the problem says a rule is asked (`export_inputs`), or the reports, where a decision on one profile never looks
-at another. The first axis of each input, the rows, stays free. What comes out is the decision's parts by name.
+What goes in is what the problem says a rule is asked (`export_inputs`), or the reports and the arrays that are seen beside them, where a
+decision on one profile never looks at another. The first axis of each input, the rows, stays free. What comes out is the decision's parts by name.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ def questions(problem: Any, env: Tree) -> tuple[np.ndarray, ...] | None:
     if not getattr(problem, "rowwise", False):
         return None
     draw = problem.draw(env, jax.random.key(0), EXAMPLES)
-    return None if draw.seen is not None else (np.asarray(problem.recommended(env, draw)),)
+    seen = () if draw.seen is None else draw.seen
+    return tuple(np.asarray(each) for each in (problem.recommended(env, draw), *seen)) if isinstance(seen, tuple) else None
 
 
 def answers(rule: Rule, *inputs: Any) -> dict[str, jax.Array]:
-    """The rule's decision, part by part: allocation [rows, …], payment [rows, …]."""
+    """The rule's decision, part by part: allocation [rows, …], payment [rows, …]. Of the inputs it is given those it takes."""
     with jax.default_matmul_precision(PRECISION):
-        decision = rule(*inputs)
+        decision = rule(*inputs[: rule.inputs])
     return {jax.tree_util.keystr(path, simple=True, separator="/") or "decision": leaf
             for path, leaf in jax.tree_util.tree_flatten_with_path(decision)[0]}
 

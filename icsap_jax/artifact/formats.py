@@ -27,7 +27,7 @@ def export(path: Path, format: str = "stablehlo", output: Path | None = None) ->
     """Write the rule of a run or an artifact as `format` and return where: `output`, or RULE.FORMAT beside the artifact. Raises
     ConfigError for a format this rule has not, or whose extra is not installed."""
     artifact = load(path)
-    choices = [name for name in WRITERS if name not in LISTS or artifact.config.problem.hook("listing")]
+    choices = [name for name in WRITERS if name not in LISTS or _listing(artifact)]
     if format not in choices:
         kind = artifact.manifest["rule"]
         why = f"a {kind} is not a list" if format in LISTS else "is not a format"
@@ -78,10 +78,14 @@ def _run_onnx(path: Path, inputs: dict[str, np.ndarray], names: list[str]) -> di
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
+def _listing(artifact: Loaded) -> Any:
+    """How rules of this kind, or any for its problem, are listed; None where they cannot be."""
+    return artifact.config.rule.hook("listing") or artifact.config.problem.hook("listing")
+
+
 def _rows(artifact: Loaded) -> list[dict[str, Any]]:
     """The rule as its domain lists it."""
-    listing = artifact.config.problem.hook("listing")
-    return listing(artifact.problem, artifact.env, artifact.config.problem, artifact.config.rule, artifact.rule)
+    return _listing(artifact)(artifact.problem, artifact.env, artifact.config.problem, artifact.config.rule, artifact.rule)
 
 
 def _csv(artifact: Loaded, path: Path) -> None:

@@ -1,7 +1,7 @@
 """The classical rules a designer would otherwise use, and what they earn: the numbers a learned auction is printed beside.
 
     second_price, vcg     efficient, no reserve (Vickrey 1961; Clarke 1971; Groves 1973)
-    item_myerson          each item sold alone by Myerson's auction
+    item_myerson          each item sold alone by Myerson's auction, or where revenue is not the only aim by what is best for it (aims.py)
     bundle_myerson        all items as one, by Myerson's auction on the sums of values
     item_price            one unit-demand bidder offered each item at a price
     affine_maximiser      two bidders, two items: the best weights and boosts found (affine.py)
@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from icsap_jax.auctions import affine
+from icsap_jax.auctions import affine, aims, contextual, maximin
 from icsap_jax.auctions.myerson import atoms, optimal_revenue, revenue_curve, revenue_curves, second_price_revenue
 from icsap_jax.auctions.pricing import item_pricing
+from icsap_jax.auctions.priors.base import decimal
 from icsap_jax.auctions.sums import distribution_of_sum, empirical, triangle_sum
 
 SEED = 7_919
@@ -39,15 +40,21 @@ class Measured:
 
 
 def baselines(problem: Any, env: Any, model: Any) -> dict[str, float]:
-    """Revenue of each classical rule that applies, by name; empty where the designer maximises something else than revenue."""
+    """What each classical rule that applies is worth to the designer, by name."""
     return {name: result.value for name, result in measured(problem, env, model).items()}
 
 
 def measured(problem: Any, env: Any, model: Any) -> dict[str, Measured]:
-    """Each classical rule's revenue with its standard error, by name."""
-    if not is_revenue(problem, env):
-        return {}
+    """What each classical rule is worth, revenue where that is the aim, with its standard error, by name."""
     env = judged(env)
+    if env.population is not None:  # what these rules are worth is known where all bidders are rational
+        return {}
+    if len(problem.scenarios(env)) > 1:
+        return _worst_case(problem, env, model)
+    if env.contexts is not None:
+        return _given_contexts(problem, env, model)
+    if not is_revenue(problem, env):
+        return _other_aims(problem, env)
     rules = _additive if model.valuation == "additive" or model.items == 1 else _exclusive
     results = rules(problem, env, model)
     if model.bidders == 2 and model.items == 2:
@@ -61,8 +68,12 @@ def judged(env: Any) -> Any:
 
 
 def is_revenue(problem: Any, env: Any) -> bool:
-    """Whether the designer's objective is revenue and nothing else."""
-    return tuple(problem.objective) == ("revenue",) and bool(np.allclose(np.asarray(env.weights), 1.0))
+    """Whether the designer wants revenue and nothing else, from bidders who can pay what they value and are
+    rational."""
+    nothing_kept = not np.asarray(env.outside).any()
+    named = tuple(problem.objective) == ("revenue",) or (tuple(problem.objective) == ("profit",) and nothing_kept)
+    plain = not problem.budgets and not problem.limits and env.population is None
+    return named and bool(np.allclose(np.asarray(env.weights), 1.0)) and plain
 
 
 def independent_items(env: Any, model: Any) -> bool:
@@ -102,6 +113,55 @@ def _additive(problem: Any, env: Any, model: Any) -> dict[str, Measured]:
     results["item_myerson"] = Measured(sum(optimal_revenue(revenue_curves(column)) for column in columns))
     if model.items > 1:
         results["bundle_myerson"] = bundle_myerson(problem, env, model)
+    return results
+
+
+def _worst_case(problem: Any, env: Any, model: Any) -> dict[str, Measured]:
+    """Rules that need not know the prior, under the one of several that is worst for them; for one bidder and one item the best price."""
+    scenarios = problem.scenarios(env)
+    if problem.agents == 1:
+        if problem.items > 1 or not is_revenue(problem, env):
+            return {}
+        return {"posted_price": Measured(maximin.random_price([each.prior.marginals()[0][0] for each in scenarios]).posted_value)}
+    found = [
+        measured(problem, replace(env, prior=scenario.prior.part), model.model_copy(update={"prior": part}))
+        for scenario, part in zip(scenarios, model.prior.parts, strict=True)
+    ]  # fmt: skip
+    efficient = [name for name in ("second_price", "vcg") if all(name in each for each in found)]
+    return {name: min((each[name] for each in found), key=lambda one: one.value) for name in efficient}
+
+
+def _given_contexts(problem: Any, env: Any, model: Any) -> dict[str, Measured]:
+    """Rules that know the contexts: the efficient one, and Myerson's auction of each item."""
+    if not is_revenue(problem, env) or not env.prior.independent_agents:
+        return {}
+    additive = model.valuation == "additive" or model.items == 1
+    results: dict[str, Measured] = {}
+    if model.bidders > 1 and additive:
+        second = np.sort(sampled_values(problem, env, PROFILES), axis=1)[:, -2].sum(-1)
+        results["second_price" if model.items == 1 else "vcg"] = _mean(second)
+    elif model.bidders > 1:
+        results["vcg"] = _vcg(problem, env, model)
+    if additive:
+        apart = contextual.sold_apart(env, model)
+        results["item_myerson"] = Measured(apart.value, apart.std_error)
+    return results
+
+
+def _other_aims(problem: Any, env: Any) -> dict[str, Measured]:
+    """What is best item by item for other aims than revenue, and what giving each item to who values it most is worth, where that meets
+    the constraints."""
+    try:
+        found = aims.apart(problem, env)
+    except aims.Unattainable:
+        return {}
+    if found is None:
+        return {}
+    results = {"item_myerson": Measured(found.value)}
+    account = aims.sold_apart(aims.items_of(env.prior.marginals(), decimal(env.outside)), np.array([0.0, 1.0, 1.0]))
+    aim, (limits, bounds) = aims.aim_of(problem, env), aims.limits_of(problem, env)
+    if (limits @ account <= bounds).all():
+        results["second_price" if problem.items == 1 else "vcg"] = Measured(float(aim @ account))
     return results
 
 

@@ -75,7 +75,7 @@ def revenue_curve(marginal: Any) -> RevenueCurve:
     """The ironed revenue curve of one prior: the upper concave hull of (P(v ≥ p), p · P(v ≥ p)) over prices p, from (0, 0)."""
     price = value_grid(marginal)[::-1]
     quantile = 1.0 - np.asarray(marginal.cdf(np.nextafter(price, -np.inf)), dtype=np.float64)
-    corners = _upper_hull(np.append(0.0, quantile), np.append(0.0, quantile * price))
+    corners = upper_hull(np.append(0.0, quantile), np.append(0.0, quantile * price))
     quantile, price = np.append(0.0, quantile)[corners], np.append(price[0], price)[corners]
     revenue = quantile * price
     return RevenueCurve(quantile, price, revenue, np.diff(revenue) / np.diff(quantile))
@@ -134,7 +134,7 @@ def _common_cdf(marginals: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
     return np.diff(edges), np.stack([below[fingerprint(marginal)] for marginal in marginals])
 
 
-def _upper_hull(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def upper_hull(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The indices of the corners of the upper concave hull of points with ascending x (where x repeats, the last highest y wins),
     by Andrew's monotone chain."""
     order = np.lexsort((y, x))

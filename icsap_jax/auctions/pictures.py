@@ -2,7 +2,8 @@
 
 One bidder and two goods: the probability of each item and the payment over the square of types, as in the figures of Dütting et
 al. 2019, with the regions of the exact optimal menu drawn on top where that menu is known. More bidders or more numbers in a type:
-the same for bidder 1 over its first two numbers, everything else held at its mean. One item: curves over bidder 1's value.
+the same for bidder 1 over its first two numbers, everything else held at its mean. One item: curves over bidder 1's value. Public
+contexts are one draw of them, always the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from icsap_jax.auctions.baselines import is_revenue
@@ -31,11 +33,12 @@ def draw(problem: Any, env: Any, rule: Any, model: Any, folder: Path) -> list[Pa
     elif low.shape == (1, 2):
         output = folder / "allocation.png"
         menu = known_menu(env, model) if is_revenue(problem, env) else None
-        draw_maps(problem, env, rule, "The learned auction, type by type", menu, output)
+        draw_maps(problem, env, rule, f"The learned auction{_given(env)}, type by type", menu, output)
     else:
         output = folder / "allocation_slice.png"
         held = [text for text, there in ((others(problem), low.shape[0] > 1), ("its other values", low.shape[1] > 2)) if there]
-        draw_maps(problem, env, rule, f"The learned auction, a slice: bidder 1, with {' and '.join(held)} at the mean", None, output)
+        slice_of = f"a slice: bidder 1, with {' and '.join(held)} at the mean"
+        draw_maps(problem, env, rule, f"The learned auction{_given(env)}, {slice_of}", None, output)
     return [output]
 
 
@@ -45,6 +48,7 @@ def draw_maps(problem: Any, env: Any, rule: Any, title: str, menu: Menu | None, 
     low, high = (bound[0, :2] for bound in support(problem, env))
     allocation, payment = decisions(problem, env, rule, grid(low, high))
     goods = ["item 1 alone", "item 2 alone", "both items"] if problem.valuation == "combinatorial" else ["item 1", "item 2"]
+    goods = goods[: problem.goods]
     outside = None if menu is None else ~inside(menu.region, grid(low, high))
     columns = len(goods) + 1
     with page(output, 3.1 * columns + 0.7, 3.7 if menu is None else 3.95, columns=columns, sharey=True) as (figure, axes):
@@ -59,7 +63,7 @@ def draw_maps(problem: Any, env: Any, rule: Any, title: str, menu: Menu | None, 
         image = _map(last, payment, low, high, outside, "Greens", max(float(np.nanmax(payment)), 1e-9))
         last.set_title("payment")
         scale_beside(last, image)
-        axes[0, 0].set_ylabel("value of item 2")
+        axes[0, 0].set_ylabel("value of item 2" if problem.items > 1 else "budget")
         if menu is not None:
             _regions(last, menu, [f"{price:.3g}" for price in menu.prices])
             figure.supxlabel(f"Lines and numbers: the exact optimum ({menu.source}), revenue {menu.revenue:.4f}", x=0.012, ha="left",
@@ -73,7 +77,7 @@ def draw_curves(problem: Any, env: Any, rule: Any, output: Path) -> None:
     allocation, payment = decisions(problem, env, rule, values[:, None])
     with page(output, 8.0, 3.8, columns=2) as (figure, axes):
         held = f", a slice: bidder 1, with {others(problem)} at the mean" if problem.agents > 1 else ", type by type"
-        figure.suptitle(f"The learned auction{held}", x=0.012, ha="left")
+        figure.suptitle(f"The learned auction{_given(env)}{held}", x=0.012, ha="left")
         for axis, what, heights in zip(axes[0], ("probability of the item", "payment"), (allocation[:, 0], payment), strict=True):
             axis.plot(values, heights, color=COLOURS[0])
             axis.set_title(what)
@@ -90,8 +94,19 @@ def others(problem: Any) -> str:
 
 def support(problem: Any, env: Any) -> tuple[np.ndarray, np.ndarray]:
     """The misreport box as numbers: (low [N, T], high [N, T])."""
-    box = problem.space(env, None)
-    return np.asarray(box.low, dtype=np.float64), np.asarray(box.high, dtype=np.float64)
+    box = problem.space(env, _circumstances(problem, env))
+    low, high = (np.asarray(bound, dtype=np.float64) for bound in (box.low, box.high))
+    return (low, high) if low.ndim == 2 else (low[0], high[0])
+
+
+def _circumstances(problem: Any, env: Any) -> Any:
+    """One draw, always the same, where contexts decide what an auction looks like; else None."""
+    return None if env.contexts is None else problem.draw(env, jax.random.key(0), 1)
+
+
+def _given(env: Any) -> str:
+    """What a title says of that."""
+    return "" if env.contexts is None else " at one draw of the contexts"
 
 
 def grid(low: np.ndarray, high: np.ndarray, side: int = SIDE) -> np.ndarray:
@@ -103,13 +118,16 @@ def grid(low: np.ndarray, high: np.ndarray, side: int = SIDE) -> np.ndarray:
 def decisions(problem: Any, env: Any, rule: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bidder 1's allocation […, M] and payment […] where the first numbers of its report are `points` […, 1 or 2] and all other
     numbers, its own and the others', stand at their means."""
-    mean = np.asarray(env.prior.mean(), dtype=np.float32)
+    there = _circumstances(problem, env)
+    mean = np.asarray(env.prior.mean() if there is None else env.contexts.known(env.prior)(there.seen, np.float32)[2][0], dtype=np.float32)
     if env.synergy is not None:
         mean = np.concatenate([mean, np.asarray(env.synergy.mean(), dtype=np.float32)], axis=-1)
+    if env.budget is not None:
+        mean = np.concatenate([mean, np.asarray(env.budget.mean(), dtype=np.float32)], axis=-1)
     rows = points.reshape(-1, points.shape[-1])
     reports = np.repeat(mean[None], len(rows), axis=0)
     reports[:, 0, : rows.shape[1]] = rows
-    decision = problem.decide(env, rule, None, reports)
+    decision = problem.decide(env, rule, None if there is None else there.seen, reports)
     shape = points.shape[:-1]
     return np.asarray(decision.allocation[:, 0]).reshape(*shape, -1), np.asarray(decision.payment[:, 0]).reshape(shape)
 

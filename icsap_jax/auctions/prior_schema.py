@@ -260,3 +260,27 @@ class Empirical(PriorModel):
     def ties_agents(self, agents: int, items: int, folder: Path) -> bool:
         """Where the rows are whole profiles."""
         return agents > 1 and columns(folder / self.file) == agents * items
+
+
+class AnyOf(PriorModel):
+    """Any of several priors may be the true one, and rules are judged by the worst of them (robust design). Reports may be whatever any
+    of them allows. Trained with the response `robust`; with any other, as if all were equally likely."""
+
+    kind: Literal["any_of"] = "any_of"
+    builder: ClassVar[Any] = "icsap_jax.auctions.priors:any_of"
+    examples: ClassVar[list[dict[str, Any]]] = [{"kind": "any_of", "parts": [
+        {"kind": "uniform", "low": 0, "high": 1}, {"kind": "beta", "a": 3, "b": 2}]}]
+    marginal: ClassVar[bool] = False
+    parts: list[OneOf[PriorModel]] = Field(min_length=2, description="priors, any of which may be true")
+
+    def check(self, agents: int, items: int, folder: Path) -> None:
+        """Every part fits, and is one prior."""
+        for place, part in enumerate(self.parts):
+            with under("parts", place):
+                if isinstance(part, AnyOf):
+                    raise fault((["kind"], "is a set of priors inside another; write its parts beside the others", part.kind))
+                part.check(agents, items, folder)
+
+    def ties_agents(self, agents: int, items: int, folder: Path) -> bool:
+        """At even odds one bidder's values tell which part is true, and so of the others'."""
+        return agents > 1

@@ -1,4 +1,4 @@
-"""What a problem file may say about an auction: the auction, and the rules that may run it. Priors are in `prior_schema`.
+"""What a problem file may say about an auction. Its priors are in `prior_schema`, the rules that may run it in the folders of `rules/`.
 
 Each model names its builder; nothing here imports jax.
 """
@@ -9,21 +9,38 @@ from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
-from icsap_jax.auctions.prior_schema import Uniform
-from icsap_jax.config import Objective, OneOf, PriorModel, Problem, RuleModel, fault, kinds
+from icsap_jax.auctions.constraint_schema import AuctionConstraint
+from icsap_jax.auctions.context_schema import ContextModel, Discrete
+from icsap_jax.auctions.prior_schema import AnyOf, Uniform
+from icsap_jax.config import Model, Numbers, Objective, OneOf, PriorModel, Problem, RuleModel, fault, kinds
 from icsap_jax.config.models import folder_of, under
 from icsap_jax.config.reading import merge
+
+
+class Population(Model):
+    """Boundedly rational bidders: each bidder is one with probability `share`, and then picks, by logit, among some random reports and the
+    truth. It counts what it would get if the others told the truth."""
+
+    share: float = Field(ge=0, le=1, description="of bidders that are boundedly rational")
+    precision: float = Field(ge=0, description="of their choice, over the mean value of an item; 0: any report is as likely as another")
+    reports: int = Field(8, ge=1, description="random reports that each of them thinks of besides the truth")
 
 
 class Auction(Problem):
     """N bidders with private values for M items, from a known prior; the designer allocates and charges.
 
     `combinatorial` is over two items: a bidder's type is (v₁, v₂, C) and the pair is worth v₁ + v₂ + C, C from `synergy`
-    (Dütting et al. 2019, section 5, settings IV and V).
+    (Dütting et al. 2019, section 5, settings IV and V). `revenue` is what bidders pay, and that alone; an item that stays unsold is worth
+    `outside_value` to the designer, or to the public it acts for, which counts in `profit` (revenue and the value kept) and in
+    `welfare` (values received and kept). With `budgets` a bidder's type ends with the most it can pay: no report helps that leads to a
+    payment beyond it. Payments are expected ones: who is given a lottery is charged for it whatever it draws.
+
+    With `contexts` the designer sees something of each bidder and item before anyone bids, and values are drawn given that: a bidder
+    can only misreport within what its context allows, and rules that take contexts are told them (Duan et al. 2022).
     """
 
     kind: Literal["auction"] = "auction"
@@ -61,6 +78,11 @@ class Auction(Problem):
         {"kind": "auction", "bidders": 1, "items": 2, "prior": {"kind": "uniform", "low": 0, "high": 1}},
         {"kind": "auction", "bidders": 2, "items": 2, "valuation": "unit_demand", "prior": {"kind": "uniform", "low": 2, "high": 3}},
         {"kind": "auction", "bidders": 2, "items": 2, "valuation": "combinatorial", "prior": {"kind": "uniform", "low": 1, "high": 2}},
+        {"kind": "auction", "bidders": 2, "items": 1, "prior": {"kind": "any_of", "parts": [
+            {"kind": "uniform", "low": 0, "high": 1}, {"kind": "uniform", "low": 0.2, "high": 1}]}, "objective": "profit",
+         "outside_value": 0.2, "budgets": {"kind": "uniform", "low": 0, "high": 1},
+         "constraints": [{"kind": "at_least", "objective": "welfare", "value": 0.3}],
+         "population": {"share": 0.3, "precision": 4, "reports": 3}},
     ]
 
     @classmethod
@@ -70,7 +92,18 @@ class Auction(Problem):
         values depend on each other, no bidder's can be redrawn alone for an exchange of reports."""
         items = problem.get("items")
         found = merge(cls.defaults, cls.many_items) if isinstance(items, int) and items > 3 else cls.defaults
-        return merge(found, cls.tied_bidders) if _ties_bidders(problem) else found
+        return merge(found, cls.tied_bidders) if ties_bidders(problem) else found
+
+    @classmethod
+    def completed(cls, defaults: dict[str, Any], problem: Mapping[str, Any]) -> dict[str, Any]:
+        """Where some bidders are boundedly rational, and where any of several priors may be true, the response that the rule wants stands
+        inside the ones that see to that."""
+        prior, response = problem.get("prior"), defaults["training"]["response"]
+        if problem.get("population") is not None:
+            response = {"kind": "bounded", "inner": response}
+        if isinstance(prior, Mapping) and prior.get("kind") == "any_of":
+            response = {"kind": "robust", "inner": response}
+        return {**defaults, "training": {**defaults["training"], "response": response}}
 
     bidders: int = Field(ge=1, description="N, how many bid")
     items: int = Field(ge=1, description="M, how many are for sale, one of each")
@@ -79,6 +112,12 @@ class Auction(Problem):
     prior: OneOf[PriorModel] = Field(description="of each bidder's values for the items")
     synergy: OneOf[PriorModel] | None = Field(None, description="of C, combinatorial only; null: uniform on [-1, 1]")
     objective: Objective = Field("revenue", description="a name, or weights by name")
+    outside_value: Numbers = Field(0.0, description="of an item that stays unsold, to the designer: one for all, or [M]")  # type: ignore
+    budgets: OneOf[PriorModel] | None = Field(None, description="of what each bidder can pay, private to it; null: nobody has a budget")
+    overspent: float = Field(10.0, gt=0, description="what a unit beyond one's budget costs while a rule is trained; judged, it is ruin")
+    contexts: OneOf[ContextModel] | None = Field(None, description="what is publicly seen of bidders and items; null: nothing")
+    constraints: list[OneOf[AuctionConstraint]] = Field([], description="what rules have to keep besides")
+    population: Population | None = Field(None, description="boundedly rational bidders among the others; null: all are rational")
 
     @model_validator(mode="before")
     @classmethod
@@ -94,23 +133,54 @@ class Auction(Problem):
             raise fault((["items"], "should be 2 when valuation is combinatorial", self.items))
         if self.synergy is not None and not combinatorial:
             raise fault((["synergy"], f"belongs to valuation: combinatorial, not {self.valuation}", self.synergy.kind_name()))
-        with under("prior"):
-            self.prior.check(self.bidders, self.items, folder_of(info))
+        if self.outside_value.shape not in {(), (1,), (self.items,)}:
+            raise fault((["outside_value"], f"has shape {list(self.outside_value.shape)}; it should be a number or [{self.items}] (one per "
+                         "item)", self.outside_value))
+        titles = [constraint.title() for constraint in self.constraints]
+        for place, title in enumerate(titles):
+            if title in titles[:place]:
+                raise fault((["constraints", place], f"bounds the same objective as constraint {titles.index(title)}, from the same side",
+                             title))
+        if self.contexts is not None and combinatorial:
+            raise fault((["contexts"], "belong to additive or unit-demand bidders, not to combinatorial ones", self.contexts.kind_name()))
+        for name in ("synergy", "budgets"):
+            if isinstance(getattr(self, name), AnyOf):
+                raise fault(([name, "kind"], "should be one prior; only problem.prior can be any of several", "any_of"))
+        if self.contexts is not None and isinstance(self.prior, AnyOf):
+            raise fault((["contexts"], "tell what the prior is, and here it is any of several; leave one of them out", None))
+        if self.contexts is not None:
+            self.contexts.check(self.prior, self.bidders, self.items, folder_of(info))
+        else:
+            with under("prior"):
+                self.prior.check(self.bidders, self.items, folder_of(info))
         if self.synergy is not None:
             with under("synergy"):
                 self.synergy.check(self.bidders, 1, folder_of(info))
+        if self.budgets is not None:
+            with under("budgets"):
+                self.budgets.check(self.bidders, 1, folder_of(info))
         return self
+
+    def listed(self) -> tuple[int, int]:
+        """Of how many bidders and items the prior's numbers are: with discrete contexts of the kinds of them."""
+        return (self.contexts.bidders, self.contexts.items) if isinstance(self.contexts, Discrete) else (self.bidders, self.items)
+
+    def demands(self) -> tuple[str, ...]:
+        """Budgets: a rule that knows nothing of them charges more than bidders have."""
+        return () if self.budgets is None else ("budgets",)
 
     def memory(self, training: Any, rule: RuleModel) -> int:
         """Bytes of one training step: rows of reports (the truth, and each bidder's deviations tried) through the networks, three
         times for the forward pass, its residuals and the gradients; the menus of exchanged reports; parameters with Adam's two
         moments and a gradient; and the remembered misreports of the published ascent."""
-        response, hidden = training.response, list(getattr(rule, "hidden", [100, 100]))
+        response, hidden = training.response.innermost(), list(getattr(rule, "hidden", [100, 100]))
         inputs, outputs = self.bidders * (self.items + 1), 2 * (self.bidders + 1) * (self.items + 1)
         reports: int = getattr(response, "reports", 0) or 0
         exchanged = reports + (getattr(response, "anywhere", 0) or 0)
         tried: int = getattr(response, "count", 1) or 1
         rows = training.batch * exchanged // reports if reports else training.batch * (1 + self.bidders * tried)
+        if self.population is not None:  # every report of every bidder, once to choose by and once to be judged
+            rows += 2 * self.bidders * (1 + self.population.reports) * getattr(training.response, "profiles", training.batch)
         menu = training.batch * self.bidders * exchanged
         layers = [inputs, *hidden, outputs]
         parameters = 2 * sum(a * b for a, b in pairwise(layers))
@@ -118,29 +188,15 @@ class Auction(Problem):
         return 4 * (4 * menu + 3 * rows * (inputs + outputs + 2 * sum(hidden)) + 4 * parameters * training.members + pool)
 
 
-def _ties_bidders(problem: Mapping[str, Any]) -> bool:
+def ties_bidders(problem: Mapping[str, Any]) -> bool:
     """Whether a prior or a synergy, not yet checked, ties bidders to each other; False where it is wrong, which is said later."""
     bidders, tied = problem.get("bidders"), False
-    for prior, items in ((problem.get("prior"), problem.get("items")), (problem.get("synergy"), 1)):
+    for prior, items in ((problem.get("prior"), problem.get("items")), (problem.get("synergy"), 1), (problem.get("budgets"), 1)):
         if isinstance(prior, Mapping) and isinstance(bidders, int) and isinstance(items, int) and min(bidders, items) > 0:
             chosen = kinds(PriorModel).get(str(prior.get("kind")))
             with suppress(ValidationError):
-                tied |= chosen is not None and chosen.model_validate(dict(prior)).ties_agents(bidders, items, Path())
+                read = None if chosen is None else chosen.model_validate(dict(prior))
+                # Of several priors one is true, and whoever trains for the worst of them plays one at a time.
+                laws = read.parts if isinstance(read, AnyOf) else [read]
+                tied |= any(law is not None and law.ties_agents(bidders, items, Path()) for law in laws)
     return tied
-
-
-Width = Annotated[int, Field(ge=1)]
-
-
-class RegretNet(RuleModel):
-    """Separate allocation and payment networks, feasible and individually rational by construction (Dütting et al. 2019)."""
-
-    kind: Literal["regretnet"] = "regretnet"
-    builder: ClassVar[Any] = "icsap_jax.auctions.rules:regretnet"
-    problems: ClassVar[tuple[str, ...]] = ("auction",)
-    statements: ClassVar[tuple[str, ...]] = ("feasible allocations by construction", "individually rational by construction")
-    examples: ClassVar[list[dict[str, Any]]] = [{"kind": "regretnet", "hidden": [8, 8]}]
-
-    hidden: list[Width] = Field([100, 100], description="width of each hidden layer, in both networks")
-    activation: Literal["tanh", "relu", "sigmoid", "softplus", "elu", "gelu", "silu"] = Field("tanh", description="between hidden layers")
-    normalise: bool = Field(True, description="reports enter as (report − centre) / half-width of the support; false as published")

@@ -15,11 +15,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.gap import gap_and_decision, own, unilateral
 from icsap_jax.bilevel.replies import Reply, reply
-from icsap_jax.bilevel.responses import beside, deviated_utility, pure_actions, refine
+from icsap_jax.bilevel.responses import beside, climb, deviated_utility, pure_actions, refine, uniform_in
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
 
 TILE = 100  # profiles searched at once: tiles that fit the cache are faster than all profiles together
@@ -60,9 +61,14 @@ class Search:
         return len(self.joint_points(agents, width)) >= self.single**width
 
 
+def sharing(box: Box, truth: Array) -> int:
+    """N, as it decides how fine a grid may be: a lone agent's decisions on it serve every profile, unless each has a box of its own."""
+    return max(truth.shape[-2], 2) if np.ndim(box.low) == truth.ndim else truth.shape[-2]
+
+
 def candidates(search: Search, box: Box, truth: Array) -> Array:
     """All grid reports [K, I|1, N, T]; I is 1 only for a lone agent whose joint grid is fine enough to stand alone."""
-    agents, width = truth.shape[-2:]
+    agents, width = sharing(box, truth), truth.shape[-1]
     box = beside(box, truth[None])
 
     def inside(share):  # low + (high − low) may round to just above high
@@ -147,6 +153,41 @@ def box_gap(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw,
             deviations = find(problem, search, env32, rule32, *single((tile, taken)))
         found.append(np.asarray(judge(problem, env, rule, tile, deviations.astype(jnp.float64), taken)))
     return np.concatenate(found)[:count]
+
+
+WEAK_STEPS, WEAK_SIZE = 1_000, 0.02  # Adam's steps, and their size as a share of the box's width
+
+
+def weak_gap(problem: Problem, env: Tree, rule: Rule, draw: Draw, key: Array) -> np.ndarray:
+    """The gap [B, N] as it is usually published: ascent from one random misreport for each agent and profile (Dütting et al. 2019,
+    section 5, and those who follow). It stops at the first local maximum, and on a plateau does not start; it is here to be compared.
+    `env`, `rule` and `draw` are float64; call under enable_x64."""
+    action, box = problem.recommended(env, draw), problem.space(env, draw)
+    start = np.asarray(uniform_in(box, key, action.shape, action.dtype))
+    env32, rule32 = single(env), single(rule)
+    found = []
+    for first in range(0, action.shape[0], TILE):
+        places = np.minimum(np.arange(first, first + TILE), action.shape[0] - 1)
+        tile, begun = jax.tree.map(lambda leaf, at=places: np.asarray(leaf)[at], (draw, start))
+        with jax.enable_x64(False):
+            deviations = _ascended(problem, env32, rule32, *single((tile, begun)))
+        found.append(np.asarray(judge(problem, env, rule, jax.tree.map(jnp.asarray, tile), deviations.astype(jnp.float64))))
+    return np.concatenate(found)[: action.shape[0]]
+
+
+@partial(jax.jit, static_argnames=("problem",))
+def _ascended(problem: Problem, env: Tree, rule: Rule, draw: Draw, start: Array) -> Array:
+    """Where ascent from `start` [I, N, T] ends, [1, I, N, T], in a box scaled to the unit cube."""
+    action, box = problem.recommended(env, draw), beside(problem.space(env, draw), start[None])
+    width = box.high - box.low
+
+    def utility(shares: Array) -> Array:
+        return deviated_utility(problem, env, rule, draw, action, jnp.minimum(box.low + shares * width, box.high))
+
+    unit = Box(low=jnp.zeros_like(width), high=jnp.ones_like(width))
+    begun = (start[None] - box.low) / jnp.where(width > 0, width, 1.0)
+    shares = climb(utility, begun, unit, optax.adam(WEAK_SIZE), WEAK_STEPS)
+    return jnp.minimum(box.low + shares * width, box.high)
 
 
 @register_dataclass

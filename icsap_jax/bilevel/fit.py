@@ -1,9 +1,10 @@
 """The training loop: one compiled scan over steps, over a leading member axis of seeds and hyperparameters.
 
 `init → TrainState`, `step(state) → state, metrics`, `run` scans it in chunks. The loss is −F + what the lagrangian asks for the gaps and
-for constraints that are missed. A member whose loss or gradient stops being finite keeps its last good state and the number of its first
-bad step, while the others go on. Member s draws from fold_in(seed, s), whatever else trains beside it. Where there is an accelerator
-members are vmapped; on a CPU that gains nothing (measured) and they are mapped one after the other.
+for constraints that are missed, and what the duals ask for averages that are. A member whose loss or gradient stops being finite keeps
+its last good state and the number of its first bad step, while the others go on. Member s draws from fold_in(seed, s), whatever else
+trains beside it. Where there is an accelerator members are vmapped; on a CPU that gains nothing (measured) and they are mapped one
+after the other.
 
 Where F has many local optima a member's rule may have several *starts*: rules side by side on an axis of their own, each of which
 climbs for itself (Adam moves every number for itself too). The best of them is told, and kept when training is over.
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import register_dataclass
 
-from icsap_jax.bilevel.lagrangian import Prices, numbers
+from icsap_jax.bilevel.lagrangian import Duals, Prices, numbers
 from icsap_jax.bilevel.responses import Play
 from icsap_jax.bilevel.types import Array, Problem, Rule, Tree
 
@@ -30,12 +31,13 @@ from icsap_jax.bilevel.types import Array, Problem, Rule, Tree
 class TrainState:
     """Everything a run is, at one moment; leaves carry a leading member axis [S] once stacked.
 
-    `rule`; `moments` of the optimiser; `prices` on gaps; `memory` of the response; `step` [] taken; `bad_step` [], the first
-    non-finite step or −1; `key` of the member; `numbers` of the training and of the response, as arrays."""
+    `rule`; `moments` of the optimiser; `prices` on gaps and `duals` on averages; `memory` of the response; `step` [] taken;
+    `bad_step` [], the first non-finite step or −1; `key` of the member; `numbers` of the training and of the response, as arrays."""
 
     rule: Rule
     moments: Tree
     prices: Prices
+    duals: Duals
     memory: Tree
     step: Array
     bad_step: Array
@@ -70,18 +72,19 @@ class Trainer:
         if self.starts:
             count = jax.tree.leaves(rule)[0].shape[0]
             memory = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, 0), memory)
-        outer = numbers(training)
+        outer, prices = numbers(training), numbers(training.lagrangian)
         return TrainState(
             rule=rule, moments=optax.scale_by_adam().init(rule.params),
-            prices=self.lagrangian.init(numbers(training.lagrangian), self.problem.agents + self.constraints), memory=memory,
+            prices=self.lagrangian.init(prices, self.problem.agents + self.constraints),
+            duals=Duals.of(prices, len(getattr(self.problem, "averages", ()))), memory=memory,
             step=jnp.zeros((), jnp.int32), bad_step=jnp.full((), -1, jnp.int32), key=jax.random.fold_in(key, 0),
             numbers={"training": outer, "response": response_numbers},
         )  # fmt: skip
 
     @property
     def constraints(self) -> int:
-        """C, how many signed constraints the problem has; they are priced after the agents' gaps."""
-        return len(getattr(self.problem, "constraints", ()))
+        """C, how many signed constraints the problem has, or the response adds; they are priced after the agents' gaps."""
+        return len(getattr(self.problem, "constraints", ())) + len(getattr(self.response, "constraints", ()))
 
     def learning_rate(self, settings: dict[str, Array], step: Array) -> Array:
         """At a step counted from 0: a linear rise over `warmup`, then constant or a cosine to zero."""
@@ -96,7 +99,8 @@ class Trainer:
         def judged(rule: Rule, memory: Tree, place: Array) -> tuple[Array, Any]:
             given = {**numbers, "place": place}
             play = self.response.play(self.problem, env, rule, memory, key, state.step, self.batch, given)
-            return self.lagrangian.cost(state.prices, priced(play)) - play.value, play
+            loss = self.lagrangian.loss(state.prices, play.value, priced(play))
+            return (loss + state.duals.cost(play.averages) if play.averages.size else loss), play
 
         if not self.starts:
             return judged(rule, state.memory, jnp.zeros(()))
@@ -119,12 +123,15 @@ class Trainer:
         taken = state.step + 1
         prices = self.lagrangian.update(state.prices, priced(play), play.value, taken, taken / max(self.steps, 1))
         good = jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(params)) & (state.bad_step < 0)
-        moved = replace(state, rule=replace(state.rule, params=params), moments=moments, prices=prices, memory=play.memory)
+        moved = replace(state, rule=replace(state.rule, params=params), moments=moments, prices=prices,
+                        duals=state.duals.update(play.averages), memory=play.memory)  # fmt: skip
         kept = jax.tree.map(lambda new, old: jnp.where(good, new, old), moved, state)
         bad = jnp.where(good | (state.bad_step >= 0), state.bad_step, state.step)
         metrics = {"loss": loss, "objective": play.value, "gap": play.gap, "multiplier": prices.multiplier, "gradient_norm": norm}
         if self.constraints:
             metrics["excess"] = play.excess
+        if play.averages.size:
+            metrics |= {"averages": play.averages, "dual": state.duals.multiplier}
         return replace(kept, step=taken, bad_step=bad), {**metrics, **play.parts}
 
 

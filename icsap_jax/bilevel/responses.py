@@ -27,13 +27,15 @@ from icsap_jax.config import ConfigError
 @dataclass(frozen=True)
 class Play:
     """One step's experience: the designer's `value` [], the mean `gap` [N] of each agent, the expected `outcome` by name, what
-    the response remembers (`memory`), and the `excess` [C] by which each of the problem's constraints is missed."""
+    the response remembers (`memory`), the `excess` [C] by which each of the problem's constraints is missed, and the signed `averages`
+    [E] of those that are on the mean."""
 
     value: Array
     gap: Array
     parts: dict[str, Array]
     memory: Tree
     excess: Array
+    averages: Array
 
 
 def deviated_utility(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, deviations: Array) -> Array:
@@ -96,7 +98,7 @@ def require_recommended(kind: type | tuple[type, ...], problem: Problem, env: Tr
                           f"what is best for them; write training.response.kind={'stationary' if kind is Box else 'logit or equilibrium'}.")
 
 
-def _judge(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Array, memory: Tree) -> Play:
+def judge_deviations(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Array, memory: Tree) -> Play:
     """The play in which all do as recommended and the gap is measured over the deviations found."""
     action = problem.recommended(env, draw)
     gap, decision = gap_and_decision(problem, env, rule, draw, action, deviations)
@@ -108,8 +110,11 @@ def play_of(weight: Array, outcome: Outcome, gap: Array, memory: Tree) -> Play:
     """A play from what resulted on each profile, weighted, and the gap [N]; constraints in the order of their names."""
     parts = {name: expectation(weight, values) for name, values in outcome.objectives.items()}
     missed = [expectation(weight, missing(outcome.constraints[name])) for name in sorted(outcome.constraints)]
-    excess = jnp.stack(missed) if missed else jnp.zeros((0,))
-    return Play(value=expectation(weight, outcome.value), gap=gap, parts=parts, memory=memory, excess=excess)
+    averages = [expectation(weight, outcome.averages[name]) for name in sorted(outcome.averages)]
+    return Play(
+        value=expectation(weight, outcome.value), gap=gap, parts=parts, memory=memory,
+        excess=jnp.stack(missed) if missed else jnp.zeros((0,)), averages=jnp.stack(averages) if averages else jnp.zeros((0,)),
+    )  # fmt: skip
 
 
 def missing(constraint: Array) -> Array:
@@ -151,7 +156,7 @@ class Ascent:
             start[None], box, optax.adam(numbers["step_size"]), self.steps,
         )  # fmt: skip
         memory = memory if self.pool is None else memory.at[place].set(found[0])
-        return _judge(problem, env, rule, draw, found, memory)
+        return judge_deviations(problem, env, rule, draw, found, memory)
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,7 @@ class Candidates:
         if self.steps:
             refined = refine(utility, best, box, numbers["step_size"], self.steps)
             best = jnp.concatenate([best, refined])
-        return _judge(problem, env, rule, draw, best, memory)
+        return judge_deviations(problem, env, rule, draw, best, memory)
 
 
 def pick(deviations: Array, utilities: Array) -> Array:
@@ -216,9 +221,9 @@ class Exchange:
                 "training.response.kind = exchange: redraws one agent's type alone, and this prior's agents depend on each other; "
                 "write training.response.kind=candidates."
             )
-        if problem.draw(env, key, 1).seen is not None:
-            raise ConfigError("training.response.kind = exchange: knows no states that the designer sees; "
-                              "write training.response.kind=candidates.")
+        if problem.draw(env, key, 1).seen is not None and not hasattr(problem, "redraw"):
+            raise ConfigError("training.response.kind = exchange: draws types anew, and this problem cannot for given states that the "
+                              "designer sees; write training.response.kind=candidates.")
         if getattr(problem, "enumerated", False):
             raise ConfigError("training.response.kind = exchange: draws types anew, and here every type is weighed; "
                               "write training.response.kind=candidates.")
@@ -229,16 +234,15 @@ class Exchange:
         draw_key, anywhere_key = jax.random.split(key)
         agents, reports = problem.agents, self.reports
         groups = max(1, batch // (agents * reports))
-        drawn = problem.draw(env, draw_key, reports * groups)
-        types = jax.tree.map(lambda leaf: leaf.reshape(reports, groups, *leaf.shape[1:]), drawn.types)
-        own_types = Draw(weight=jnp.full((reports, groups), 1.0 / (reports * groups)), types=types)
+        types, seen = self._drawn(problem, env, draw_key, groups)
+        own_types = Draw(weight=jnp.full((reports, groups), 1.0 / (reports * groups)), types=types, seen=seen)
         truth = problem.recommended(env, own_types)  # [R, G, N, T]
         tried = truth
         if self.anywhere:
             box = problem.space(env, own_types)
             tried = jnp.concatenate([truth, uniform_in(box, anywhere_key, (self.anywhere, *truth.shape[1:]), truth.dtype)])
         rows = unilateral(truth[0], tried)  # [N′, K, G, N, T]
-        decision = problem.decide(env, rule, None, rows)
+        decision = problem.decide(env, rule, seen, rows)
         offered = jax.tree.map(lambda leaf: leaf[:, :, None], decision)  # [N′, K, 1, G, …]: faced by each of R types
         menu = own(problem.utility(env, own_types, offered, rows[:, :, None]))  # [K, R, G, N]
         honest = jnp.moveaxis(jnp.diagonal(menu, axis1=0, axis2=1), -1, 0)  # [R, G, N]
@@ -251,6 +255,14 @@ class Exchange:
         profiles = Draw(weight=jnp.full((agents, reports, groups), 1.0 / (agents * reports * groups)), types=played[0])
         outcome = problem.score(env, profiles, played[1], played[0])
         return play_of(profiles.weight, outcome, gap, memory)
+
+    def _drawn(self, problem: Problem, env: Tree, key: Array, groups: int) -> tuple[Tree, Tree]:
+        """Types with leaves [R, G, …], and what is seen in each group, leaves [G, …]: an agent's types differ, the circumstances do not."""
+        drawn = problem.draw(env, key, groups)
+        if drawn.seen is not None:
+            return problem.redraw(env, jax.random.fold_in(key, 1), drawn.seen, (self.reports, groups)), drawn.seen
+        drawn = problem.draw(env, key, self.reports * groups)
+        return jax.tree.map(lambda leaf: leaf.reshape(self.reports, groups, *leaf.shape[1:]), drawn.types), None
 
     def _refined(self, problem, env, rule, draw, tried, menu, numbers) -> Array:
         """Utility [R, G, N] of each type's best report of its group after gradient steps."""
@@ -282,7 +294,7 @@ class Enumerate:
             tried = problem.deviations(env, jax.lax.stop_gradient(rule), draw, problem.recommended(env, draw))
         else:
             tried = pure_actions(problem, env, draw)
-        return _judge(problem, env, rule, draw, tried, memory)
+        return judge_deviations(problem, env, rule, draw, tried, memory)
 
 
 def pure_actions(problem: Problem, env: Tree, draw: Draw) -> Array:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from icsap_jax.config import Kind, Model, OneOf
 
 
 class Response(Kind):
     """How the deviations of the agents are searched for during training."""
+
+    def trusts(self) -> bool:
+        """Whether it takes for granted that nobody gains by lying, and so is for rules of which that is true by construction alone."""
+        return False
+
+    def innermost(self) -> Response:
+        """What searches for deviations: itself, unless it leaves that to another that stands inside."""
+        return self
 
 
 class Exchange(Response):
@@ -37,7 +46,8 @@ class Ascent(Response):
 
 
 class Candidates(Response):
-    """Score random reports and scaled-down truths forward only, keep the best, refine it by gradient steps."""
+    """Score random reports and scaled-down truths forward only, keep the best, refine it by gradient steps. With `steps: 0` misreports are
+    sampled and nothing else: the sample-based regret that Dütting et al. 2019 set beside ascent, drawn anew in every step."""
 
     kind: Literal["candidates"] = "candidates"
     builder: ClassVar[str] = "icsap_jax.bilevel.responses:candidates"
@@ -46,11 +56,47 @@ class Candidates(Response):
     step_size: float = Field(0.1, gt=0, description="of those steps, in units of the support's width")
 
 
+class Amortised(Response):
+    """A learned misreporter (Rahme, Jelassi & Weinberg 2021): one network for all profiles and agents, which takes some steps of its own
+    in each step of the rule and supplies one deviation for each of them. Cheap, and blind to what it has not learned."""
+
+    kind: Literal["amortised"] = "amortised"
+    builder: ClassVar[str] = "icsap_jax.bilevel.amortised:amortised"
+    examples: ClassVar[list[dict[str, Any]]] = [{"kind": "amortised", "hidden": [8]}]
+    hidden: list[Annotated[int, Field(ge=1)]] = Field([100, 100], description="width of each hidden layer of the misreporter")
+    steps: int = Field(5, ge=1, description="Adam steps of the misreporter in each training step")
+    step_size: float = Field(1e-3, gt=0, description="Adam's, of the misreporter")
+
+
 class Enumerate(Response):
     """Every action of a finite problem is tried."""
 
     kind: Literal["enumerate"] = "enumerate"
     builder: ClassVar[str] = "icsap_jax.bilevel.responses:enumerate_actions"
+
+
+class Truthful(Response):
+    """Nothing is searched: for rules under which nobody gains by lying, whatever the parameters. Where such a rule picks from a list,
+    it picks by softmax at a temperature that falls geometrically while it is trained; in use it picks the best."""
+
+    kind: Literal["truthful"] = "truthful"
+    builder: ClassVar[str] = "icsap_jax.bilevel.truthful:truthful"
+    temperature: float = Field(0.1, gt=0, description="at the start, in the problem's own unit of payoffs")
+    temperature_end: float = Field(0.002, gt=0, description="at the end")
+    share: float = Field(0.8, gt=0, le=1, description="of training over which it falls")
+    spread: float = Field(1.0, gt=0, le=1, description="the first temperature of a rule's last start, as a share of its first start's")
+
+    def trusts(self) -> bool:
+        """Always."""
+        return True
+
+
+class Compatible(Truthful):
+    """The same, for rules under which each agent is served by itself, so that together they may get what there is only once: what is
+    given twice is priced after the agents' gaps."""
+
+    kind: Literal["compatible"] = "compatible"
+    builder: ClassVar[str] = "icsap_jax.bilevel.compatible:compatible"
 
 
 class Logit(Response):
@@ -98,8 +144,58 @@ class Learning(Response):
     step_size: float = Field(1.0, gt=0, description="of each of them")
 
 
+class Robust(Response):
+    """For the worst of several scenarios, such as the parts of a prior of kind `any_of`: all are played in every step, and weighed by
+    nature, who leans to where the rule is worth least; `inner` finds deviations in each."""
+
+    kind: Literal["robust"] = "robust"
+    builder: ClassVar[str] = "icsap_jax.bilevel.robust:robust"
+    examples: ClassVar[list[dict[str, Any]]] = [{"inner": {"kind": "candidates", "count": 4, "steps": 1}}]
+    inner: OneOf[Response] = Field(default_factory=Candidates, description="how deviations are searched for in each scenario")
+    temperature: float = Field(0.003, gt=0, description="of nature's choice, in the problem's own unit of payoffs: scenarios that are "
+                                                        "worth as much more than the worst weigh a third of it")
+    forget: float = Field(0.01, gt=0, le=1, description="share by which a step's values replace those remembered")
+
+    def trusts(self) -> bool:
+        """As what stands inside."""
+        return self.inner.trusts()
+
+    def innermost(self) -> Response:
+        """As what stands inside."""
+        return self.inner.innermost()
+
+
+class Bounded(Response):
+    """For agents some of whom are boundedly rational, as `problem.population` tells: the objective under what they report, its slope
+    through the chances of their choices; the gap of the others is found by `inner`."""
+
+    kind: Literal["bounded"] = "bounded"
+    builder: ClassVar[str] = "icsap_jax.bilevel.bounded:bounded"
+    examples: ClassVar[list[dict[str, Any]]] = [{"inner": {"kind": "candidates", "count": 4, "steps": 1}, "profiles": 8}]
+    inner: OneOf[Response] = Field(default_factory=Candidates, description="how deviations are searched for")
+    profiles: int = Field(256, ge=1, description="on which the objective is measured in each step")
+
+    @field_validator("inner")
+    @classmethod
+    def _one_world(cls, inner: Response) -> Response:
+        if isinstance(inner, Robust):
+            raise PydanticCustomError("nesting", "should not be robust; write robust outside, with bounded as its inner")
+        return inner
+
+    def trusts(self) -> bool:
+        """As what stands inside."""
+        return self.inner.trusts()
+
+    def innermost(self) -> Response:
+        """As what stands inside."""
+        return self.inner.innermost()
+
+
 class Lagrangian(Kind):
-    """How incentive gaps are priced in the training loss."""
+    """How incentive gaps are priced in the training loss, and by `dual_penalty` and `dual_rate` constraints on averages."""
+
+    dual_penalty: float = Field(10.0, gt=0, description="ρ of constraints on averages, whose multipliers are prices")
+    dual_rate: float = Field(0.01, gt=0, le=1, description="share of ρ·average by which those move in a step")
 
 
 class Augmented(Lagrangian):
@@ -138,6 +234,14 @@ class Annealed(Lagrangian):
     multiplier: float = Field(5.0, gt=0, description="λ at the start, for each agent")
     multiplier_end: float = Field(50.0, gt=0, description="λ at the end")
     share: float = Field(0.8, gt=0, le=1, description="of training over which λ rises; the rest settles at its end")
+
+
+class ALGnet(Lagrangian):
+    """−(√P − √R) + R, R the gaps added up (Rahme, Jelassi & Weinberg 2021): nothing to set. Its square, (√P − √R)², is what a rule
+    without a gap could gain; that is proved for one agent, or for the Bayesian gap of several."""
+
+    kind: Literal["algnet"] = "algnet"
+    builder: ClassVar[str] = "icsap_jax.bilevel.lagrangian:root_difference"
 
 
 class Training(Model):

@@ -8,7 +8,9 @@ traced arrays, so that jit compiles once for a whole family of problems and vmap
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import inspect
+import sys
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import jax
@@ -34,7 +36,8 @@ class Draw:
 @register_dataclass
 @dataclass(frozen=True)
 class Box:
-    """Actions are points of a box: `low` and `high` broadcast to an action [I, N, T]."""
+    """Actions are points of a box: `low` and `high` broadcast to an action [I, N, T], and may differ from one information set to the
+    next."""
 
     low: Array
     high: Array
@@ -62,21 +65,36 @@ class Policies:
 class Outcome:
     """What resulted. `value` [B]: the designer's objective on each profile, whose expectation under `Draw.weight` is F;
     `objectives[name]` [B]: its parts, unweighted; `constraints[name]` [B, …]: signed, satisfied when ≤ 0, and named too in the
-    problem's `constraints`; what is above 0 is priced like a gap."""
+    problem's `constraints`; what is above 0 is priced like a gap. `averages[name]` [B]: signed too, but satisfied when their
+    *expectation* is ≤ 0 (a budget balanced on average, a revenue wanted), named in the problem's `averages`; each has a multiplier."""
 
     value: Array
     objectives: dict[str, Array]
     constraints: dict[str, Array]
+    averages: dict[str, Array] = field(default_factory=dict)
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Rule:
     """A rule: `params`, an nnx.State, and `graph`, the static shape of the nnx module they belong to. Being a pytree, a Rule goes
-    straight into grad, optax, vmap and scan; calling it rebuilds the module and runs it."""
+    straight into grad, optax, vmap and scan; calling it rebuilds the module and runs it.
+
+    A rule that picks from a list (a menu, an affine maximiser) is a step function of its parameters. While it is trained it has a
+    `temperature` [], which its module is given as a keyword and picks by softmax at; None: it picks the best, as it does in use."""
 
     params: Tree
     graph: nnx.GraphDef = field(metadata={"static": True})
+    temperature: Array | None = None
+
+    @property
+    def inputs(self) -> int:
+        """How many arrays its module can be asked with, the temperature not counted: one that is made for reports alone need not be told
+        what else the designer sees."""
+        taken = list(inspect.signature(self.graph.nodes[0].type.__call__).parameters.values())[1:]
+        if any(each.kind is each.VAR_POSITIONAL for each in taken):
+            return sys.maxsize
+        return sum(each.name != "temperature" for each in taken)
 
     @classmethod
     def of(cls, module: nnx.Module) -> Rule:
@@ -85,11 +103,12 @@ class Rule:
         return cls(params=params, graph=graph)
 
     def __call__(self, *inputs: Any) -> Tree:
-        return nnx.merge(self.graph, self.params)(*inputs)
+        softly = {} if self.temperature is None else {"temperature": self.temperature}
+        return nnx.merge(self.graph, self.params)(*inputs, **softly)
 
     def astype(self, dtype: Any) -> Rule:
         """The same rule with its parameters in another precision."""
-        return Rule(params=jax.tree.map(lambda leaf: leaf.astype(dtype), self.params), graph=self.graph)
+        return replace(self, params=jax.tree.map(lambda leaf: leaf.astype(dtype), self.params))
 
 
 class Problem(Protocol):
@@ -109,9 +128,13 @@ class Problem(Protocol):
     draw, decision, x, temperature)` and `learn(env, draw, decision, x, size)`: equilibria of a kind of their own (`equilibrium`), at
     which `score` takes x for the action; `payoffs(env, draw, decision)` [I, N, A]: the utility of each agent's pure actions, where that
     is sooner had than by trying them and others' do not matter; `temperature(env)` []: agents are quantal, and this is theirs;
+    `redraw(env, key, seen, lead)` [*lead, N, T]: types of all agents given what is seen, whose own leading axes are the last of `lead`;
+    `scenarios(env)`: several `env`, any of which may be true, for the worst of which rules are trained (`robust`) and judged;
+    `population(env)`: boundedly rational agents among the others (`bounded`), None where all are rational;
     `start(env, draw)` [I, N, T]: where to look for a stationary reply from; `export_inputs(env)`: example inputs of the compiled rule;
     and as constants `sampled`: finite actions meet sampled profiles; `enumerated`: reports meet every profile with its weight;
-    `separable`: no agent's utility depends on what others do; `constraints`: the names of the signed constraints that `score` tells;
+    `separable`: no agent's utility depends on what others do; `constraints`, `averages`: the names of the signed constraints that
+    `score` tells;
     `committed`: the decision is made before anyone acts, so that `decide` ignores the action and is asked once.
     """
 

@@ -173,7 +173,12 @@ def _with_defaults(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     cls = kinds(Problem).get(name) if isinstance(name, str) else None
     if cls is None or not isinstance(problem, Mapping):
         return data
-    return merge(cls.defaults_for(map_files(problem, lambda file: str(folder / file))), data)
+    located = map_files(problem, lambda file: str(folder / file))
+    under = cls.defaults_for(located)
+    chosen = merge(under, data).get("rule")
+    rule = kinds(RuleModel).get(str(chosen.get("kind"))) if isinstance(chosen, Mapping) else None
+    laid = under if rule is None else merge(under, rule.defaults_for(located))
+    return merge(cls.completed(laid, located), data)
 
 
 def _check_rule(config: Config, overrides: Sequence[str]) -> None:
@@ -183,13 +188,37 @@ def _check_rule(config: Config, overrides: Sequence[str]) -> None:
         name = config.rule.kind_name() or ""
         raise ConfigError(f"{blamed('rule.kind', config.source, overrides)}: rule.kind = '{name}' is not a rule for a problem of kind "
                           f"'{kind}'; {nearest(name, known)}.")
+    unfit = config.rule.refuses(config.problem)
+    if unfit is not None:
+        others = ", ".join(name for name, cls in kinds(RuleModel).items() if kind in cls.problems and _serves(cls, config.problem))
+        raise ConfigError(f"{blamed('rule.kind', config.source, overrides)}: rule.kind = '{config.rule.kind_name()}' {unfit}; "
+                          f"rules that can serve this problem are {others}.")
+    response, key, truthful = config.training.response, "training.response", type(config.rule).strategyproof
+    while (inside := getattr(response, "inner", None)) is not None:  # what stands innermost decides
+        response, key = inside, f"{key}.inner"
+    if truthful != response.trusts():
+        raise ConfigError(
+            f"{blamed(f'{key}.kind', config.source, overrides)}: {key}.kind = '{response.kind_name()}' "
+            + (f"searches for lies that pay, and under rule.kind = '{config.rule.kind_name()}' none does; write truthful." if truthful else
+               f"takes it for granted that nobody gains by lying, and under rule.kind = '{config.rule.kind_name()}' they may; write "
+               "another."))
+
+
+def _serves(cls: type[RuleModel], problem: Problem) -> bool:
+    """Whether a rule of this kind, as its first example has it, can serve a problem."""
+    try:
+        return cls.model_validate(cls.examples[0]).refuses(problem) is None
+    except ValidationError:
+        return False
 
 
 def _check_memory(config: Config) -> None:
-    needed, there = config.problem.memory(config.training, config.rule), available_memory()
+    needed, there, keys = config.rule.memory(config.problem, config.training), available_memory(), config.rule.memory_keys
+    if needed is None:
+        needed, keys = config.problem.memory(config.training, config.rule), config.problem.memory_keys
     if there is not None and needed > there:
         raise ConfigError(f"{config.source}: one training step would need about {_gigabytes(needed)}, and {_gigabytes(there)} of memory "
-                          f"is available; make one of these smaller: {', '.join(config.problem.memory_keys)}.")
+                          f"is available; make one of these smaller: {', '.join(keys)}.")
 
 
 def available_memory() -> int | None:

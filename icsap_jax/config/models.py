@@ -101,12 +101,37 @@ class RuleModel(Kind):
     """What the designer controls. `build(problem, env, key)` gives a Rule. `problems`: the kinds of problem it fits, () for all;
     `statements`: what holds by construction, whatever the parameters, as sentences its artifacts repeat; `starts`: the function
     (model, problem, env, key) of its domain that gives several rules side by side to train from, leaves [starts, …], where one
-    start would end in one of many local optima; `optimum`: in place of the problem's hook, the best that rules of this kind reach."""
+    start would end in one of many local optima; `optimum`: in place of the problem's hook, the best that rules of this kind reach;
+    `polish`, `listing`: in place of the problem's; `heeds`: what of a problem's `demands` it knows to respect; `strategyproof`: that nobody
+    gains by lying, whatever the parameters, so that it is trained with the response `truthful` and no other."""
 
     problems: ClassVar[tuple[str, ...]] = ()
     statements: ClassVar[tuple[str, ...]] = ()
     starts: ClassVar[Any] = None
     optimum: ClassVar[Any] = None
+    polish: ClassVar[Any] = None
+    listing: ClassVar[Any] = None
+    strategyproof: ClassVar[bool] = False
+    heeds: ClassVar[tuple[str, ...]] = ()
+    memory_keys: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
+        """What rules of this kind want of `training` and `evaluation`, over the defaults of the problem, which is not yet checked."""
+        return {}
+
+    def unfit(self, problem: Problem) -> str | None:
+        """Why this rule cannot serve a problem of a kind in `problems`, as the rest of a sentence that begins with it; None if it can."""
+        return None
+
+    def refuses(self, problem: Problem) -> str | None:
+        """As `unfit`, and where the problem demands of its rules what this one knows nothing of."""
+        ignored = [name for name in problem.demands() if name not in type(self).heeds]
+        return f"knows nothing of {' and '.join(ignored)}" if ignored else self.unfit(problem)
+
+    def memory(self, problem: Problem, training: Any) -> int | None:
+        """Bytes one training step with this rule is expected to hold at once; None: as the problem says."""
+        return None
 
 
 class PriorModel(Kind):
@@ -150,6 +175,16 @@ class Problem(Kind):
         """The defaults for the problem a file describes, not yet checked, its data files by paths that can be opened: `defaults`,
         unless a domain knows better for some problems."""
         return cls.defaults
+
+    @classmethod
+    def completed(cls, defaults: dict[str, Any], problem: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults of the problem a file describes once those of its rule are laid over them: as they are, unless a domain has
+        something to put around what the rule wants."""
+        return defaults
+
+    def demands(self) -> tuple[str, ...]:
+        """What rules have to know of this problem besides its kind, each to be found in a rule's `heeds`."""
+        return ()
 
     def memory(self, training: Any, rule: RuleModel) -> int:
         """Bytes one training step is expected to hold at once; roughly, and before anything is allocated."""

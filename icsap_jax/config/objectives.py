@@ -125,5 +125,5 @@ def _own(value: str | dict[str, float]) -> str | dict[str, float]:
 Objective = Annotated[str | dict[str, float], BeforeValidator(_check), AfterValidator(_own)]
 """One objective's name, or weights by name."""
 
-for _name in ("revenue", "welfare", "utility", "maximin", "equality"):
+for _name in ("revenue", "welfare", "utility", "maximin", "equality", "profit"):
     register_objective(_name, f"icsap_jax.objectives:{_name}")

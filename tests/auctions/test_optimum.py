@@ -194,7 +194,7 @@ def test_a_uniform_box_without_a_formula_has_a_proven_interval():
 
 
 @pytest.mark.parametrize("change", [
-    {"objective": {"revenue": 1.0, "welfare": 0.5}},
+    {"objective": {"revenue": 1.0, "equality": 0.5}},
     {"bidders": 2, "prior": {"kind": "copula", "marginals": UNIFORM, "correlation": (0.5 + 0.5 * np.eye(4)).tolist()}},
 ])
 def test_nothing_is_claimed_where_the_theory_does_not_apply(change):

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icsap_jax.bilevel.lagrangian import numbers
-from icsap_jax.bilevel.schema import Augmented, Budget
+from icsap_jax.bilevel.lagrangian import Duals, numbers
+from icsap_jax.bilevel.schema import ALGnet, Augmented, Budget
 
 STEPS = 12
 
@@ -60,3 +60,39 @@ def test_at_its_budget_a_multiplier_rests() -> None:
     """The budget is a share of the objective, split evenly: two agents at .01·2/2 each are exactly on it."""
     multiplier, _ = history(Budget(target=1e-2, target_start=1e-2, multiplier=3.0), [0.01, 0.01], value=2.0)
     np.testing.assert_allclose(multiplier, 3.0, rtol=1e-5)  # float32 logarithms
+
+
+def test_at_the_root_difference_a_gap_is_worth_what_it_brings_only_up_to_where_the_roots_say() -> None:
+    """−(√P − √R) + R (Rahme et al. 2021, equation 6): of two rules the better is the one whose corrected revenue (√P − √R)² is higher,
+    wherever R itself is small; and its price of a gap is the slope of the loss in R over that in P."""
+    lagrangian = ALGnet().build()
+    prices = lagrangian.init(numbers(ALGnet()), 2)
+    gaps, more = jnp.asarray([1e-5, 2e-5]), jnp.asarray([1e-3, 2e-3])
+    assert lagrangian.loss(prices, jnp.asarray(0.54), gaps) < lagrangian.loss(prices, jnp.asarray(0.58), more)
+    assert (0.54**0.5 - gaps.sum() ** 0.5) ** 2 > (0.58**0.5 - more.sum() ** 0.5) ** 2
+    slopes = jax.grad(lagrangian.loss, argnums=(1, 2))(prices, jnp.asarray(0.54), more)
+    told = lagrangian.update(prices, more, jnp.asarray(0.54), jnp.asarray(1), jnp.asarray(0.1)).multiplier
+    np.testing.assert_allclose(told, -slopes[1] / slopes[0], rtol=1e-4)  # the hair under the root
+
+
+def test_a_dual_finds_the_price_of_what_it_limits() -> None:
+    """max √x, x ≤ ¼ on average: the multiplier is the slope there, 1/(2·√¼) = 1, from noise of the size of x; a limit that does not
+    bind costs nothing in the end."""
+    noise = jax.random.normal(jax.random.key(0), (4000,))
+
+    def climbed(limit):
+        def step(carry, drawn):
+            x, duals = carry
+            push = jax.grad(lambda x: duals.cost((x - limit + 0.25 * drawn)[None]) - jnp.sqrt(x))(x)
+            moved = duals.update((x - limit + 0.25 * drawn)[None])
+            return (jnp.clip(x - 0.01 * push, 1e-3, 1.0), moved), (x, duals.multiplier)
+
+        duals = Duals.of({"dual_penalty": jnp.asarray(1.0), "dual_rate": jnp.asarray(0.02)}, 1)
+        _, (xs, multipliers) = jax.lax.scan(step, (jnp.asarray(0.5), duals), noise)
+        return float(xs[2000:].mean()), float(multipliers[2000:].mean())
+
+    # 2000 noisy steps of a mean leave an error of 0.25·√(correlated steps / 2000) ≈ .03.
+    assert climbed(0.25) == pytest.approx((0.25, 1.0), abs=0.06)
+    x, price = climbed(2.0)
+    assert x == pytest.approx(1.0, abs=0.01)
+    assert price < 1e-3

@@ -111,10 +111,11 @@ def test_exchange_among_bidders_is_a_loop_over_groups_bidders_types_and_reports(
     np.testing.assert_allclose(play.value, np.mean(revenue), atol=ROUNDING)
 
 
-def test_what_candidates_find_the_strong_search_finds() -> None:
+@pytest.mark.parametrize(("count", "steps"), [(16, 3), (100, 0)], ids=["refined by gradients", "sampled alone"])
+def test_what_candidates_find_the_strong_search_finds(count, steps) -> None:
     """On the same profiles no more, up to float32; and a good part of it, so that training is not blind."""
     problem, env, rule = parts(1, 2)
-    play, draw, _ = watch(Candidates(count=16, steps=3), problem, env, rule, 2, 40)
+    play, draw, _ = watch(Candidates(count=count, steps=steps), problem, env, rule, 2, 40)
     with jax.enable_x64(True):
         env, rule, draw = jax.tree.map(jnp.asarray, (double(env), double(rule), double(draw)))
         strong = box_gap(problem, Search(joint=51, single=51, starts=4, steps=20), env, rule, draw).mean(0)

@@ -7,6 +7,7 @@ Nothing is listed here: a new one is tested because its schema names it. A new d
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -33,9 +34,21 @@ def registered(base):
     return {name: cls for name, cls in kinds(base).items() if cls.__module__.startswith("icsap_jax.")}
 
 
+@cache
+def modelled(kind, place):
+    """An example of a problem as its model."""
+    return parse({"problem": registered(Problem)[kind].examples[place]}, Path()).problem
+
+
+def serves(cls, kind, place):
+    """Whether a rule, as its first example has it, can serve an example of a problem."""
+    return cls.model_validate(cls.examples[0]).refuses(modelled(kind, place)) is None
+
+
 PROBLEMS = [(kind, place) for kind, cls in registered(Problem).items() for place in range(len(cls.examples))]
 PAIRS = [
-    (*where, rule) for where in PROBLEMS for rule, cls in registered(RuleModel).items() if not cls.problems or where[0] in cls.problems
+    (*where, rule) for where in PROBLEMS for rule, cls in registered(RuleModel).items()
+    if (not cls.problems or where[0] in cls.problems) and serves(cls, *where)
 ]  # fmt: skip
 
 
@@ -50,9 +63,20 @@ def built(kind, place, rule=None):
     return problem, env, config.rule.build(problem, env, jax.random.key(0))
 
 
+@cache
+def rule_for(response, kind, place):
+    """A rule to try a response on: the problem's own; for one that trusts it, the first that is strategyproof, None where none is."""
+    if not registered(Response)[response]().trusts():
+        return built(kind, place)[2]
+    fit = [name for name, cls in registered(RuleModel).items() if cls.strategyproof and kind in cls.problems and serves(cls, kind, place)]
+    return built(kind, place, fit[0])[2] if fit else None
+
+
 def suits(response, kind, place):
     """Whether a response searches the kind of actions this problem has; one that does not must say so at once."""
     problem, env, _ = built(kind, place)
+    if rule_for(response, kind, place) is None:
+        return False
     try:
         memory_of(response, problem, env)
     except ConfigError:
@@ -76,10 +100,14 @@ def actions(problem, env):
     space = problem.space(env, draw)
     if action is None or not isinstance(space, Box):
         return draw, action
-    low, high = (np.broadcast_to(bound, action.shape[1:]) for bound in (space.low, space.high))
-    picks = itertools.islice(itertools.product((0, 1), repeat=low.size), 64)
-    corners = [np.where(np.reshape(pick, low.shape), high, low) for pick in picks]
-    return draw, jnp.concatenate([action, jnp.asarray(np.stack(corners), action.dtype)])
+    low, high = (np.broadcast_to(bound, action.shape) for bound in (space.low, space.high))
+    picks = list(itertools.islice(itertools.product((0, 1), repeat=low[0].size), 64))
+    # Boxes may differ from profile to profile: each corner is one of the profile of its number, and what is seen there.
+    whose = np.arange(len(picks)) % len(low)
+    corners = np.where(np.reshape(picks, (-1, *low.shape[1:])), high[whose], low[whose])
+    rows = np.concatenate([np.arange(len(low)), whose])
+    seen = jax.tree.map(lambda leaf: leaf[rows] if leaf.shape[0] == len(low) else leaf, draw.seen)
+    return replace(draw, seen=seen), jnp.concatenate([action, jnp.asarray(corners, action.dtype)])
 
 
 @pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(map(str, pair)))
@@ -121,7 +149,8 @@ def test_a_profile_is_decided_on_its_own_merits(decided) -> None:
     if not problem.rowwise:
         pytest.skip("the information sets of this problem depend on each other")
     order = np.random.default_rng(0).permutation(action.shape[0])
-    moved = decide(problem, env, rule, draw.seen, action[order])
+    seen = jax.tree.map(lambda leaf: leaf[order] if leaf.shape[0] == len(order) else leaf, draw.seen)
+    moved = decide(problem, env, rule, seen, action[order])
     for one, other in zip(jax.tree.leaves(moved), jax.tree.leaves(decision), strict=True):
         np.testing.assert_allclose(one, np.asarray(other)[order], atol=ROUNDING)  # a row's place may change the order of its sums
 
@@ -139,7 +168,8 @@ def judge(search, problem, env, rule, numbers, memory, batch):
 
 def played(response, kind, place, **bigger):
     """What `judge` gives for a response's example with some settings changed, and its model."""
-    problem, env, rule = built(kind, place)
+    problem, env, _ = built(kind, place)
+    rule = rule_for(response, kind, place)
     # A freshly initialised rule hardly depends on reports; three times its weights leave more to gain.
     rule = type(rule)(params=jax.tree.map(lambda leaf: 3 * leaf, rule.params), graph=rule.graph)
     search, settings, memory = memory_of(response, problem, env, **bigger)
@@ -176,15 +206,16 @@ def test_looking_harder_never_finds_less(response, size) -> None:
 
 @pytest.mark.parametrize("kind", registered(Lagrangian))
 def test_gaps_cost_and_no_gap_is_free(kind) -> None:
-    """At any time in training a gap of zero costs nothing, a larger gap costs more, and prices are finite and never negative."""
+    """At any time in training a gap of zero costs nothing (of an objective of 1, which is its own root), a larger gap costs more, and
+    prices are finite and never negative."""
     cls = registered(Lagrangian)[kind]
     model = cls(**cls.examples[0])
     lagrangian = model.build()
     prices, steps = lagrangian.init(numbers(model), 2), 300
     for step in range(1, steps + 1, 50):
-        assert lagrangian.cost(prices, jnp.zeros(2)) == 0
-        costs = [float(lagrangian.cost(prices, jnp.asarray([gap, 0.0]))) for gap in (0.01, 0.02)]
-        assert 0 < costs[0] < costs[1] < np.inf
+        losses = [float(lagrangian.loss(prices, jnp.ones(()), jnp.asarray([gap, 0.0]))) for gap in (0.0, 0.01, 0.02)]
+        assert losses[0] == -1.0
+        assert losses[0] < losses[1] < losses[2] < np.inf
         prices = lagrangian.update(prices, jnp.asarray([0.01, 0.0]), jnp.ones(()), jnp.asarray(step), jnp.asarray(step / steps))
         assert (np.asarray(prices.multiplier) >= 0).all()
 

@@ -1,0 +1,1 @@
+"""Rules that are told public contexts of bidders and items beside the reports."""

@@ -1,0 +1,1 @@
+"""One item and monotone virtual values: the auction that Myerson (1981) describes, learned."""

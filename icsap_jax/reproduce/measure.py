@@ -1,0 +1,121 @@
+"""One table, trained and judged row by row; each row has a run folder of its own, so that what was stopped goes on.
+
+Beside the strong search every row is judged by the weak one too, ascent from one random misreport, which is what published gaps come
+from: so that it can be seen how much of a published number the search is. A published mean has a sampling error of its own, the spread
+of what the rule earns from profile to profile over the root of their number; ours stands in for the authors' where they print none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from icsap_jax import artifact, evaluation, files, run, runtime
+from icsap_jax.bilevel.deviations import double, weak_gap
+from icsap_jax.config import ConfigError
+from icsap_jax.evaluation import Say
+from icsap_jax.reproduce.rows import Budget, Row, Table, table
+
+ROW, TABLE = "row.json", "table.json"
+PROFILES = 10_000  # on which the spread of revenue is measured
+SECONDS_KEY = "seconds"
+
+
+def reproduce(name: str, budget: Budget, out: Path, say: Say = print, only: list[str] | None = None) -> dict[str, Any]:
+    """Train and judge the rows of a table, all or those named in `only`, in folders under `out`; the table as a dict, which is also
+    written to out/table.json. Raises ConfigError for a name that is no table or no row of it, before anything is written."""
+    runtime.prepare()
+    wanted = table(name, budget)
+    known = [row.name for row in wanted.rows]
+    for each in only or []:
+        if each not in known:
+            raise ConfigError(f"--only {each}: is no row of {name} within the budget {budget.value}; it has {', '.join(known)}.")
+    found = []
+    for row in wanted.rows:
+        if not only or row.name in only:
+            say(f"{name}: {row.name}")
+            found.append(_measured(wanted, row, out / row.name, say))
+    result = {
+        "schema": 1, "table": name, "budget": budget.value, "paper": wanted.paper, "search": wanted.search, "rows": found,
+        "device": runtime.device_name(), "versions": runtime.versions(),
+        "wall_seconds": round(sum(row[SECONDS_KEY] for row in found), 1),
+    }  # fmt: skip
+    files.write_json(out / TABLE, result)
+    return result
+
+
+def _measured(wanted: Table, row: Row, folder: Path, say: Say) -> dict[str, Any]:
+    """What a row is worth; from its file, where it was measured before with the same configuration."""
+    kept = folder / ROW
+    if kept.exists():
+        before = json.loads(kept.read_text(encoding="utf-8"))
+        if before["config_sha256"] == row.config.sha256():
+            return before
+    started = time.monotonic()
+    result = run.train(row.config, folder, say)
+    learned = artifact.load(folder / "artifact")
+    weak = _weak(learned, say)
+    spread = _spread(learned)
+    told = _told(wanted, row, result, weak, spread)
+    told[SECONDS_KEY] = round(time.monotonic() - started, 1)
+    files.write_json(kept, told)
+    return told
+
+
+def _told(wanted: Table, row: Row, result: dict[str, Any], weak: np.ndarray, spread: float) -> dict[str, Any]:
+    """A row as a mapping; numbers it does not have are null."""
+    value, error = result["objective"]["value"], result["objective"]["std_error"]
+    published, optimum = row.published.get("revenue"), result["optimum"]
+    baselines = {name: worth for name, worth in result["baselines"].items() if worth is not None}
+    best = max(baselines, key=lambda name: baselines[name], default=None)
+    difference = None if published is None else (value - published) / math.hypot(error, spread / math.sqrt(wanted.profiles))
+    return {
+        "name": row.name, "rule": result["rule"], "objective": result["objective"]["name"], "config_sha256": row.config.sha256(),
+        "statements": list(type(row.config.rule).statements), "strategyproof": type(row.config.rule).strategyproof,
+        "value": value, "std_error": error, "published": published, "published_gap": row.published.get("gap"),
+        "standard_errors_apart": difference, "optimum": optimum["value"], "optimum_upper_bound": optimum["upper_bound"],
+        "classical": None if best is None else {"name": best, "value": baselines[best]},
+        "gap": {"strong": result["incentive_gap"]["mean"], "strong_max": result["incentive_gap"]["max"], "weak": float(weak.mean()),
+                "per_agent": result["incentive_gap"]["per_agent"], "method": result["incentive_gap"]["method"]},
+        "participation_violation": result["participation_violation"], "steps": result["steps"], "note": _note(row, published, optimum),
+    }  # fmt: skip
+
+
+def _note(row: Row, published: float | None, optimum: dict[str, Any]) -> str:
+    """What the table says of itself, and that a published number above what any rule without a gap can earn is a sign of a gap."""
+    bound = optimum["value"] if optimum["value"] is not None else optimum["upper_bound"]
+    above = published is not None and bound is not None and published > bound * (1 + 1e-6)
+    said = f"published {100 * (published / bound - 1):.2g} % above what any strategyproof rule earns" if above else ""  # type: ignore[operator]
+    return "; ".join(text for text in (row.note, said) if text)
+
+
+def _weak(learned: Any, say: Say) -> np.ndarray:
+    """The gap [B, N] by the weak search on the profiles of the strong one."""
+    settings = learned.config.evaluation
+    say(f"the weak search on {settings.gap_profiles} profiles")
+    with jax.enable_x64(True):
+        env, rule = jax.tree.map(jnp.asarray, (double(_judged_on(learned)), double(learned.rule)))
+        key = jax.random.key(settings.seed)
+        draw = learned.problem.draw(env, jax.random.fold_in(key, 0), settings.gap_profiles)
+        return weak_gap(learned.problem, env, rule, draw, jax.random.fold_in(key, 3))
+
+
+def _spread(learned: Any) -> float:
+    """The standard deviation of the objective from profile to profile."""
+    with jax.enable_x64(True):
+        env, rule = jax.tree.map(jnp.asarray, (double(_judged_on(learned)), double(learned.rule)))
+        key = jax.random.fold_in(jax.random.key(learned.config.evaluation.seed), 4)
+        values, *_ = evaluation.objective_sample(learned.problem, env, rule, key, PROFILES)
+    return float(values.std())
+
+
+def _judged_on(learned: Any) -> Any:
+    held_out = getattr(learned.problem, "held_out", None)
+    return learned.env if held_out is None else held_out(learned.env)

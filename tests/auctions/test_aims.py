@@ -1,0 +1,132 @@
+"""What a designer may want of an auction: aims weighed, items that are worth something unsold, floors and ceilings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from scipy import stats
+from scipy.optimize import linprog
+
+from icsap_jax import config
+from icsap_jax.auctions import aims
+from icsap_jax.auctions.baselines import baselines
+from icsap_jax.auctions.optimum import optimum
+from icsap_jax.auctions.priors.marginals import Step
+from icsap_jax.auctions.problem import Decision
+from icsap_jax.bilevel.fit import Trainer, member, run
+from icsap_jax.bilevel.types import Rule
+from icsap_jax.config import ConfigError
+from icsap_jax.run import initial_state, posed
+
+UNIFORM = {"kind": "uniform", "low": 0, "high": 1}
+FLOOR = {"kind": "at_least", "objective": "revenue", "value": 0.4}
+REVENUE, WELFARE = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 1.0])
+
+
+def parsed(**problem) -> config.Config:
+    return config.parse({"problem": {"kind": "auction", "bidders": 2, "items": 1, "prior": UNIFORM, **problem}})
+
+
+def answer(**problem) -> dict:
+    model = parsed(**problem).problem
+    return optimum(*model.build(Path()), model)
+
+
+@pytest.mark.parametrize("name", ["welfare_for_revenue_2x1", "public_value_3x1", "mixture_3x1"])
+def test_aims_with_a_closed_form_are_answered_by_it(case, name):
+    known = case(name)
+    found = answer(**{key: known[key] for key in ("bidders", "objective", "outside_value", "constraints") if key in known})
+    assert found["value"] == pytest.approx(known["optimum"], abs=1e-8)  # second order in cells of 5e-5
+    if "dual" in known:
+        assert found["dual"]["at_least revenue"] == pytest.approx(known["dual"], abs=2e-4)  # a slope: first order in them
+
+
+def test_weighing_irons_what_is_weighed_and_not_virtual_values():
+    """A lone bidder of four types, revenue and two fifths of welfare: the linear programme over its shares and utilities agrees."""
+    value, mass = np.array([1.0, 2.0, 3.0, 7.0]), np.array([0.4, 0.1, 0.4, 0.1])
+    rows = [np.concatenate([np.eye(4)[b] * value[a], np.zeros(4)]) - np.concatenate([np.eye(4)[a] * value[a], np.zeros(4)])
+            + np.concatenate([np.zeros(4), np.eye(4)[a] - np.eye(4)[b]]) for a in range(4) for b in range(4) if a != b]  # fmt: skip
+    rows += [np.concatenate([-np.eye(4)[a] * value[a], np.eye(4)[a]]) for a in range(4)]
+    cost = -np.concatenate([0.4 * mass * value, mass])
+    programme = linprog(cost, A_ub=np.array(rows), b_ub=np.zeros(len(rows)), bounds=[(0, 1)] * 4 + [(None, None)] * 4)
+    weights = np.array([1.0, 0.4, 0.4])
+    assert weights @ aims.sold_apart(aims.items_of([[Step(value, mass)]], [0.0]), weights) == pytest.approx(-programme.fun, abs=1e-9)
+
+
+def test_a_price_is_what_a_little_more_of_the_constraint_costs():
+    """The multiplier against the slope of the frontier; the floor binds, and the account keeps it."""
+    items = aims.items_of([[stats.uniform(0, 1)], [stats.uniform(0, 2)]], [0.1])
+    bound, step = -0.55, 1e-3
+    low, here, high = (aims.best(items, WELFARE, -REVENUE[None], np.array([bound + change])) for change in (-step, 0.0, step))
+    assert here.dual[0] == pytest.approx((high.value - low.value) / (2 * step), rel=1e-3)  # second order in the step, and the cells
+    assert here.account[0] == pytest.approx(-bound, abs=1e-8)
+    assert here.value == pytest.approx(WELFARE @ here.account, abs=1e-8)
+
+
+def test_a_slack_floor_costs_nothing_and_a_missed_one_is_named():
+    free = answer(objective="welfare", constraints=[{**FLOOR, "value": 0.3}])  # giving it away to the highest earns a third
+    assert free["value"] == pytest.approx(2 / 3, abs=1e-8) and free["dual"] == {"at_least revenue": 0.0}
+    with pytest.raises(ConfigError, match=r"problem.constraints.0: 'at_least revenue' is met by no auction .* reaches is 0.416667"):
+        posed(parsed(objective="welfare", constraints=[{**FLOOR, "value": 0.42}]))
+
+
+def test_where_money_is_to_be_handed_back_for_ever_nothing_is_claimed():
+    assert answer(objective="utility")["value"] is None
+    bounded = answer(objective="utility", constraints=[{**FLOOR, "value": 0.2}])  # the whole surplus, less what is to be earned
+    assert bounded["value"] == pytest.approx(2 / 3 - 0.2, abs=1e-8)
+
+
+def test_two_items_under_a_floor_have_bounds_and_a_baseline_that_meets_it():
+    problem = {"items": 2, "objective": "welfare", "constraints": [{**FLOOR, "value": 0.8}]}
+    found, model = answer(**problem), parsed(**problem).problem
+    assert found["value"] is None
+    assert found["lower_bound"] == pytest.approx(2 * answer(objective="welfare", constraints=[FLOOR])["value"], abs=1e-6)  # item by item
+    assert found["lower_bound"] < found["upper_bound"] == pytest.approx(4 / 3, abs=1e-8)
+    assert set(baselines(*model.build(Path()), model)) == {"item_myerson"}  # giving items to who values them most earns too little
+
+
+class Nothing(nnx.Module):
+    """Keeps every item."""
+
+    def __call__(self, reports):
+        return Decision(jnp.zeros((*reports.shape[:-1], 2)), jnp.zeros(reports.shape[:-1]))
+
+
+def test_what_is_kept_counts_in_profit_and_welfare_but_not_in_revenue():
+    problem, env = parsed(items=2, outside_value=[0.2, 0.3], objective={"revenue": 1, "profit": 1, "welfare": 1}).problem.build(Path())
+    draw = problem.draw(env, jax.random.key(0), 4)
+    decision = problem.decide(env, Rule.of(Nothing()), None, draw.types)
+    outcome = problem.score(env, draw, decision, draw.types)
+    for name, worth in (("revenue", 0.0), ("profit", 0.5), ("welfare", 0.5)):
+        np.testing.assert_allclose(outcome.objectives[name], worth, rtol=1e-6)  # float32
+
+
+def test_a_floor_grows_dearer_by_what_is_missing_of_it_step_by_step():
+    """A fresh network earns less than is asked for in each of ten steps: ρ · rate = .1 of that is added to the multiplier each time."""
+    read = config.parse({"problem": {"kind": "auction", "bidders": 1, "items": 1, "prior": UNIFORM, "objective": "welfare",
+                                     "constraints": [{**FLOOR, "value": 0.24}]},
+                         "rule": {"kind": "regretnet", "hidden": [8]},
+                         "training": {"steps": 10, "batch": 64}})  # fmt: skip
+    problem, env = posed(read)
+    trainer = Trainer.of(problem, read.training)
+    state, metrics = run(trainer, env, initial_state(read, trainer, problem, env), 10)
+    assert metrics["dual"].shape == metrics["averages"].shape == (1, 1)
+    missing = float(metrics["averages"][0, 0])
+    assert missing > 0
+    assert float(member(state, 0).duals.multiplier[0]) == pytest.approx(10 * 0.1 * missing, rel=1e-4)  # float32
+
+
+@pytest.mark.parametrize(("problem", "sentence"), [
+    ({"outside_value": [0.1, 0.2]}, "outside_value = .* has shape .2.; it should be a number or .1."),
+    ({"constraints": [FLOOR, FLOOR]}, "constraints.1 = .* bounds the same objective as constraint 0"),
+    ({"constraints": [{**FLOOR, "objective": "profits"}]}, "is not a known objective; did you mean 'profit'"),
+    ({"constraints": [{"kind": "at_lest", "objective": "revenue", "value": 1}]}, "did you mean 'at_least'"),
+])
+def test_mistakes_in_what_is_wanted_are_sentences(problem, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        parsed(**problem)
