@@ -1,7 +1,8 @@
 """A rule compiled to StableHLO by jax.export: one file that runs without this package, for any number of rows.
 
 What goes in is what the problem says a rule is asked (`export_inputs`), or the reports and the arrays that are seen beside them, where a
-decision on one profile never looks at another. The first axis of each input, the rows, stays free. What comes out is the decision's parts by name.
+decision on one profile never looks at another. The first axis of each input, the rows, stays free. What comes out is the decision's
+parts by name.
 """
 
 from __future__ import annotations

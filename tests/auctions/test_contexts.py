@@ -39,7 +39,7 @@ def built(text: str) -> tuple:
     problem = {"kind": "auction", "bidders": 2, "items": 2, "prior": {"kind": "uniform"}, "contexts": VECTORS, **given}
     config = parse({"problem": problem, "rule": rule, "training": training}, Path())
     problem, env = config.problem.build(Path())
-    return config, problem, env, config.rule.build(problem, env, jax.random.key(0))
+    return config, problem, env, jax.jit(lambda key: config.rule.build(problem, env, key))(jax.random.key(0))
 
 
 def auction(**given: Any) -> tuple:
@@ -165,7 +165,8 @@ def test_the_strong_search_stays_within_what_a_bidder_of_its_context_may_value()
 
 def test_an_exchange_of_reports_finds_lies_within_each_group_own_box() -> None:
     """Values and slopes are finite, and a rule that charges by the report has a gap."""
-    config, problem, env, rule = auction(contexts=KINDS, prior=NORMAL, training={"response": {"reports": 3, "anywhere": 2, "steps": 0}})
+    config, problem, env, rule = auction(contexts=KINDS, prior=NORMAL, rule={"kind": "regretnet", "hidden": [4]},
+                                         training={"response": {"kind": "exchange", "reports": 3, "anywhere": 2}})  # fmt: skip
     search, given = config.training.response.build(), numbers(config.training.response)
     memory = search.init(problem, env, given, jax.random.key(0), 12)
 
