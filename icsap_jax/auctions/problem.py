@@ -173,6 +173,15 @@ class Auction:
         left = jnp.where(short, budget / jnp.where(short, decision.payment, 1.0), 1.0)
         return Decision(allocation=decision.allocation * left[..., None], payment=jnp.minimum(decision.payment, budget))
 
+    def infeasibility(self, env: AuctionEnv, decision: Decision) -> Array:
+        """By how much an allocation is more than there is, [], the largest of all profiles: any item given more than once, a negative
+        share, a bidder with more than one thing it wants only one of."""
+        given = decision.allocation
+        excess = [(-given).max(), self._sold(given).max() - 1.0]
+        if self.valuation != "additive":
+            excess.append(given.sum(-1).max() - 1.0)
+        return jnp.maximum(jnp.stack(excess).max(), 0.0)
+
     def given_twice(self, env: AuctionEnv, decision: Decision) -> Array:
         """How much more than once items are given on each profile, added up over items, […]: 0 where the decision is feasible."""
         return jax.nn.relu(self._sold(decision.allocation) - 1.0).sum(-1)
