@@ -38,7 +38,8 @@ def machine() -> str:
     """The processor and how many cores of it a process may use."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else 'unknown processor'}, {len(os.sched_getaffinity(0))} cores"
+    cores = len(os.sched_getaffinity(0))
+    return f"{models[0] if models else 'unknown processor'}, {cores} core{'s' if cores > 1 else ''}"
 
 
 def main() -> None:

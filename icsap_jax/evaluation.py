@@ -38,8 +38,7 @@ def evaluate(config: Config, problem: Problem, env: Tree, rule: Rule, say: Say =
     settings = config.evaluation
     problem = judged(config, problem)
     with jax.enable_x64(True):
-        held_out = problem.held_out(env) if hasattr(problem, "held_out") else env
-        env64, rule64 = jax.tree.map(jnp.asarray, (double(held_out), double(rule)))
+        env64, rule64 = as_judged(problem, env, rule)
         key = jax.random.key(settings.seed)
         judge = config.problem.hook("judge")
         if judge is not None:
@@ -81,6 +80,13 @@ def _measured(config: Config, problem: Problem, env: Tree, env64: Tree, rule: Ru
     say(f"searching for deviations on {settings.gap_profiles} fresh profiles")
     control = _hook(config, "control", problem, env)
     return _sampled(settings, problem, env64, rule, key, draw, control, say)
+
+
+def as_judged(problem: Problem, env: Tree, rule: Rule) -> tuple[Tree, Rule]:
+    """The numbers that rules are judged with, kept aside from training where there are such, and the rule, in float64; call under
+    enable_x64."""
+    held_out = problem.held_out(env) if hasattr(problem, "held_out") else env
+    return jax.tree.map(jnp.asarray, (double(held_out), double(rule)))
 
 
 def known_optimum(config: Config, problem: Problem, env: Tree) -> dict[str, Any]:

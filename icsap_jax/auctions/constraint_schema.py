@@ -17,8 +17,8 @@ class AuctionConstraint(Kind):
     """Something that an auction's rules have to keep."""
 
     def title(self) -> str:
-        """What it is called in results."""
-        raise NotImplementedError
+        """What it is called in results: its kind, unless there may be several of it."""
+        return str(self.kind_name())
 
 
 class OnAverage(AuctionConstraint):

@@ -107,15 +107,12 @@ class Discrete:
 
 @dataclass(frozen=True)
 class Known:
-    """The least, the largest and the mean value given contexts, as constants that a rule may hold; `low`, `high` and `mean` are tables."""
+    """The least, the largest and the mean value given contexts, as constants that a rule may hold; `low`, `high` and `mean` are tables.
+    Called with what is seen and a type of number, it gives the three, […, N, M] each."""
 
     low: Table
     high: Table
     mean: Table
-
-    def __call__(self, seen: Seen, dtype: Any) -> tuple[Array, Array, Array]:
-        """[…, N, M] each."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,9 @@ class AuctionEnv:
     """The numbers of an auction: the prior of item values, the prior of the synergy C (combinatorial only, else None), the weights of
     the designer's objectives, in the order of `Auction.objective`, what items are worth to it unsold, `outside` [M], the prior of
     budgets [N, 1] (None: nobody has one), what a unit beyond one's budget costs while a rule is trained, `overspent` (None: `RUIN`, once
-    it is judged), the numbers of each of `Auction.limits`, and the law of public `contexts` (None: there are
-    none), given which the prior is then read, and the `population` of boundedly rational bidders (None: all are rational)."""
+    it is judged), the numbers of each of `Auction.limits`, the law of public `contexts` (None: there are none), given which the prior is
+    then read, the `population` of boundedly rational bidders (None: all are rational), and what an item is worth on average, the `unit`
+    of payoffs []."""
 
     prior: Any
     synergy: Any
@@ -47,6 +48,7 @@ class AuctionEnv:
     limits: tuple[Any, ...] = ()
     contexts: Any = None
     population: Population | None = None
+    unit: Array | float = 1.0
 
 
 @register_dataclass
@@ -148,7 +150,7 @@ class Auction:
 
     def scale(self, env: AuctionEnv) -> Array:
         """What an item is worth on average, the unit of temperatures, []."""
-        return env.prior.mean().mean() if env.contexts is None else self.values(self.draw(env, jax.random.key(0), AVERAGED).types).mean()
+        return env.unit
 
     def recommended(self, env: AuctionEnv, draw: Draw) -> Array:
         """The truth, [B, N, T]."""
@@ -272,8 +274,10 @@ def build(model: Any, folder: Any) -> tuple[Auction, AuctionEnv]:
         agents=model.bidders, items=model.items, valuation=model.valuation, objective=tuple(weights), budgets=model.budgets is not None,
         limits=tuple(limit for limit, _ in limits),
     )  # fmt: skip
+    average = env.prior.mean().mean() if env.contexts is None else auction.draw(env, jax.random.key(0), AVERAGED).types.mean()
+    env = replace(env, unit=average)
     if model.population is None:
         return auction, env
     chosen = model.population
     return auction, replace(env, population=Population(
-        share=jnp.asarray(chosen.share, jnp.float32), precision=chosen.precision / auction.scale(env), reports=chosen.reports))
+        share=jnp.asarray(chosen.share, jnp.float32), precision=chosen.precision / average, reports=chosen.reports))

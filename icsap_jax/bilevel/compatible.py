@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from icsap_jax.bilevel.responses import Play, play_of
-from icsap_jax.bilevel.truthful import Truthful, softened
+from icsap_jax.bilevel.responses import Play
+from icsap_jax.bilevel.truthful import Truthful
 from icsap_jax.bilevel.types import Array, Problem, Rule, Tree, expectation
 from icsap_jax.config import ConfigError
 
@@ -31,11 +31,8 @@ class Compatible(Truthful):
 
     def play(self, problem: Problem, env: Tree, rule: Rule, memory: Tree, key: Array, step: Array, batch: int, numbers: Any) -> Play:
         """See the module."""
-        draw = problem.draw(env, key, batch)
-        action = problem.recommended(env, draw)
-        decision = problem.decide(env, softened(problem, env, rule, numbers), draw.seen, action)
+        play, draw, decision = self.played(problem, env, rule, key, batch, numbers)
         twice = expectation(draw.weight, problem.given_twice(env, decision))  # type: ignore[attr-defined]
-        play = play_of(draw.weight, problem.score(env, draw, decision, action), jnp.zeros((problem.agents,)), memory)
         return replace(play, excess=jnp.append(play.excess, twice))
 
 

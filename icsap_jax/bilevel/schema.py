@@ -75,7 +75,16 @@ class Enumerate(Response):
     builder: ClassVar[str] = "icsap_jax.bilevel.responses:enumerate_actions"
 
 
-class Truthful(Response):
+class Cooling(Response):
+    """A response with a temperature that falls geometrically while a rule is trained (`equilibrium.annealed`)."""
+
+    temperature: float = Field(1.0, gt=0, description="at the start")
+    temperature_end: float = Field(0.02, gt=0, description="at the end")
+    share: float = Field(0.8, gt=0, le=1, description="of training over which it falls")
+    spread: float = Field(1.0, gt=0, le=1, description="the first temperature of a rule's last start, as a share of its first start's")
+
+
+class Truthful(Cooling):
     """Nothing is searched: for rules under which nobody gains by lying, whatever the parameters. Where such a rule picks from a list,
     it picks by softmax at a temperature that falls geometrically while it is trained; in use it picks the best."""
 
@@ -83,8 +92,6 @@ class Truthful(Response):
     builder: ClassVar[str] = "icsap_jax.bilevel.truthful:truthful"
     temperature: float = Field(0.1, gt=0, description="at the start, in the problem's own unit of payoffs")
     temperature_end: float = Field(0.002, gt=0, description="at the end")
-    share: float = Field(0.8, gt=0, le=1, description="of training over which it falls")
-    spread: float = Field(1.0, gt=0, le=1, description="the first temperature of a rule's last start, as a share of its first start's")
 
     def trusts(self) -> bool:
         """Always."""
@@ -99,7 +106,7 @@ class Compatible(Truthful):
     builder: ClassVar[str] = "icsap_jax.bilevel.compatible:compatible"
 
 
-class Logit(Response):
+class Logit(Cooling):
     """Agents whose reaction the objective depends on: softmax(utility / temperature) over finitely many actions, the temperature
     falling geometrically over training. What is reported is the exact best response."""
 
@@ -107,8 +114,6 @@ class Logit(Response):
     builder: ClassVar[str] = "icsap_jax.bilevel.replies:logit"
     temperature: float = Field(1.0, gt=0, description="at the start, in the agent's payoffs, or in the problem's own unit of them")
     temperature_end: float = Field(0.01, gt=0, description="at the end")
-    share: float = Field(0.8, gt=0, le=1, description="of training over which it falls")
-    spread: float = Field(1.0, gt=0, le=1, description="the first temperature of a rule's last start, as a share of its first start's")
 
 
 class Stationary(Response):
@@ -121,7 +126,7 @@ class Stationary(Response):
     closed_form: bool = Field(False, description="use the problem's own formula for what the agent does, where it has one")
 
 
-class Equilibrium(Response):
+class Equilibrium(Cooling):
     """Agents who come to rest with each other: the smoothed equilibrium of a game, a market, a population, found by Newton's method from
     the last step's and differentiated by the implicit function theorem, its temperature falling geometrically over training. What is
     reported is the exact equilibrium, with the exact gain of whoever would leave it."""
@@ -130,8 +135,6 @@ class Equilibrium(Response):
     builder: ClassVar[str] = "icsap_jax.bilevel.equilibrium:equilibrium"
     temperature: float = Field(1.0, gt=0, description="at the start, in the agents' payoffs of one period")
     temperature_end: float = Field(0.02, gt=0, description="at the end")
-    share: float = Field(0.8, gt=0, le=1, description="of training over which it falls")
-    spread: float = Field(1.0, gt=0, le=1, description="the first temperature of a rule's last start, as a share of its first start's")
     newton_steps: int = Field(30, ge=1, description="at most, in each step of training")
 
 

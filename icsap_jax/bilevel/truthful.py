@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from icsap_jax.bilevel.equilibrium import annealed
 from icsap_jax.bilevel.responses import Play, play_of, require_recommended
-from icsap_jax.bilevel.types import Array, Box, Problem, Rule, Tree
+from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
 
 
 def softened(problem: Problem, env: Tree, rule: Rule, numbers: dict[str, Array]) -> Rule:
@@ -34,10 +34,15 @@ class Truthful:
 
     def play(self, problem: Problem, env: Tree, rule: Rule, memory: Tree, key: Array, step: Array, batch: int, numbers: Any) -> Play:
         """See the module."""
+        return self.played(problem, env, rule, key, batch, numbers)[0]
+
+    def played(self, problem: Problem, env: Tree, rule: Rule, key: Array, batch: int, numbers: Any) -> tuple[Play, Draw, Tree]:
+        """The play, the profiles it was on, and the decision there."""
         draw = problem.draw(env, key, batch)
         action = problem.recommended(env, draw)
         decision = problem.decide(env, softened(problem, env, rule, numbers), draw.seen, action)
-        return play_of(draw.weight, problem.score(env, draw, decision, action), jnp.zeros((problem.agents,)), memory)
+        outcome = problem.score(env, draw, decision, action)
+        return play_of(draw.weight, outcome, jnp.zeros((problem.agents,)), ()), draw, decision
 
 
 def truthful(model: Any) -> Truthful:

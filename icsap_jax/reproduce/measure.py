@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from icsap_jax import artifact, evaluation, files, run, runtime
-from icsap_jax.bilevel.deviations import double, weak_gap
+from icsap_jax.bilevel.deviations import weak_gap
 from icsap_jax.config import ConfigError
 from icsap_jax.evaluation import Say
 from icsap_jax.reproduce.rows import Budget, Row, Table, table
 
 ROW, TABLE = "row.json", "table.json"
+ROUNDING = 1e-6  # of a printed number, relative: an optimum printed whole is not above itself
 PROFILES = 10_000  # on which the spread of revenue is measured
-SECONDS_KEY = "seconds"
 
 
 def reproduce(name: str, budget: Budget, out: Path, say: Say = print, only: list[str] | None = None) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def reproduce(name: str, budget: Budget, out: Path, say: Say = print, only: list
     result = {
         "schema": 1, "table": name, "budget": budget.value, "paper": wanted.paper, "search": wanted.search, "rows": found,
         "device": runtime.device_name(), "versions": runtime.versions(),
-        "wall_seconds": round(sum(row[SECONDS_KEY] for row in found), 1),
+        "wall_seconds": round(sum(row["seconds"] for row in found), 1),
     }  # fmt: skip
     files.write_json(out / TABLE, result)
     return result
@@ -64,7 +63,7 @@ def _measured(wanted: Table, row: Row, folder: Path, say: Say) -> dict[str, Any]
     weak = _weak(learned, say)
     spread = _spread(learned)
     told = _told(wanted, row, result, weak, spread)
-    told[SECONDS_KEY] = round(time.monotonic() - started, 1)
+    told["seconds"] = round(time.monotonic() - started, 1)
     files.write_json(kept, told)
     return told
 
@@ -91,9 +90,10 @@ def _told(wanted: Table, row: Row, result: dict[str, Any], weak: np.ndarray, spr
 def _note(row: Row, published: float | None, optimum: dict[str, Any]) -> str:
     """What the table says of itself, and that a published number above what any rule without a gap can earn is a sign of a gap."""
     bound = optimum["value"] if optimum["value"] is not None else optimum["upper_bound"]
-    above = published is not None and bound is not None and published > bound * (1 + 1e-6)
-    said = f"published {100 * (published / bound - 1):.2g} % above what any strategyproof rule earns" if above else ""  # type: ignore[operator]
-    return "; ".join(text for text in (row.note, said) if text)
+    if published is None or bound is None or published <= bound * (1 + ROUNDING):
+        return row.note
+    above = f"published {100 * (published / bound - 1):.2g} % above what any strategyproof rule earns"
+    return f"{row.note}; {above}" if row.note else above
 
 
 def _weak(learned: Any, say: Say) -> np.ndarray:
@@ -101,7 +101,7 @@ def _weak(learned: Any, say: Say) -> np.ndarray:
     settings = learned.config.evaluation
     say(f"the weak search on {settings.gap_profiles} profiles")
     with jax.enable_x64(True):
-        env, rule = jax.tree.map(jnp.asarray, (double(_judged_on(learned)), double(learned.rule)))
+        env, rule = evaluation.as_judged(learned.problem, learned.env, learned.rule)
         key = jax.random.key(settings.seed)
         draw = learned.problem.draw(env, jax.random.fold_in(key, 0), settings.gap_profiles)
         return weak_gap(learned.problem, env, rule, draw, jax.random.fold_in(key, 3))
@@ -110,12 +110,7 @@ def _weak(learned: Any, say: Say) -> np.ndarray:
 def _spread(learned: Any) -> float:
     """The standard deviation of the objective from profile to profile."""
     with jax.enable_x64(True):
-        env, rule = jax.tree.map(jnp.asarray, (double(_judged_on(learned)), double(learned.rule)))
+        env, rule = evaluation.as_judged(learned.problem, learned.env, learned.rule)
         key = jax.random.fold_in(jax.random.key(learned.config.evaluation.seed), 4)
         values, *_ = evaluation.objective_sample(learned.problem, env, rule, key, PROFILES)
     return float(values.std())
-
-
-def _judged_on(learned: Any) -> Any:
-    held_out = getattr(learned.problem, "held_out", None)
-    return learned.env if held_out is None else held_out(learned.env)

@@ -49,7 +49,7 @@ def rebuilt(tmp_path_factory):
 @pytest.mark.parametrize("budget", list(Budget))
 @pytest.mark.parametrize("name", rows.names())
 def test_every_row_is_a_problem_file_that_can_be_trained(name, budget) -> None:
-    """And has a name of its own, under which its run is kept; a quick row is no larger than two bidders and two items."""
+    """And has a name of its own, under which its run is kept; a quick row has no more to report than one item's five bidders."""
     found = rows.table(name, budget)
     assert found.rows
     assert len({row.name for row in found.rows}) == len(found.rows)

@@ -12,6 +12,18 @@ from icsap_jax.auctions.rules.networks import Perceptron
 from icsap_jax.bilevel.types import Array
 
 
+def attended(asked: Array, heads: int) -> Array:
+    """What each of a sequence hears of the others by dot products, each head apart: queries, keys and values side by side […, L, 3·H·w]
+    give […, L, H·w]."""
+    *lead, length, numbers = asked.shape
+    width = numbers // (3 * heads)
+    queries, keys, values = jnp.moveaxis(asked.reshape(*lead, length, 3, heads, width), -3, 0)
+    if length > 1:  # one alone attends to itself
+        looks = jax.nn.softmax(jnp.einsum("...qhd,...khd->...hqk", queries, keys) / width**0.5, -1)
+        values = jnp.einsum("...hqk,...khd->...qhd", looks, values)
+    return values.reshape(*lead, length, heads * width)
+
+
 class Encoder(nnx.Module):
     """Attention and a perceptron, each added to what came in and normalised; sequences […, L, width]."""
 
@@ -23,12 +35,7 @@ class Encoder(nnx.Module):
         self.norms = nnx.List([nnx.LayerNorm(width, rngs=rngs) for _ in range(2)])
 
     def __call__(self, sequences: Array) -> Array:
-        *lead, length, width = sequences.shape
-        queries, keys, values = jnp.moveaxis(self.asked(sequences).reshape(*lead, length, 3, self.heads, width // self.heads), -3, 0)
-        if length > 1:  # one alone attends to itself
-            looks = jax.nn.softmax(jnp.einsum("...qhd,...khd->...hqk", queries, keys) / (width // self.heads) ** 0.5, -1)
-            values = jnp.einsum("...hqk,...khd->...qhd", looks, values)
-        sequences = self.norms[0](sequences + self.told(values.reshape(sequences.shape)))
+        sequences = self.norms[0](sequences + self.told(attended(self.asked(sequences), self.heads)))
         return self.norms[1](sequences + self.within(sequences))
 
 

@@ -59,6 +59,12 @@ class Contexts(nnx.Module):
         return (bidders, items) if self.kinds is None else (self.kinds[0][...][bidders], self.kinds[1][...][items])
 
 
+def unit_of(problem: Auction, env: AuctionEnv) -> float:
+    """An item's average value, a constant as `support_of` is; 1 where that is nothing."""
+    with jax.ensure_compile_time_eval():
+        return float(problem.scale(env)) or 1.0
+
+
 def support_of(problem: Auction, env: AuctionEnv) -> Support:
     """(low, high) [N, T] of the types: constants, also where the rule that needs them is being built under jit."""
     with jax.ensure_compile_time_eval():

@@ -22,9 +22,9 @@ from flax import nnx
 
 from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
 from icsap_jax.auctions.rules.affine.maximiser import AffineMaximiser, Menu, decided
-from icsap_jax.auctions.rules.affine.menus import CHARGE, average_worth, even, unit_of
+from icsap_jax.auctions.rules.affine.menus import CHARGE, average_worth, even
 from icsap_jax.auctions.rules.attention import Crossed
-from icsap_jax.auctions.rules.networks import Contexts, Perceptron
+from icsap_jax.auctions.rules.networks import Contexts, Perceptron, unit_of
 from icsap_jax.auctions.rules.shares import feasible
 from icsap_jax.bilevel.types import Array, Rule
 

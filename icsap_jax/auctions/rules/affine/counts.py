@@ -27,7 +27,8 @@ from flax import nnx
 
 from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
 from icsap_jax.auctions.rules.affine.maximiser import Choice, charged
-from icsap_jax.auctions.rules.affine.menus import CHARGE, average_worth, even, unit_of
+from icsap_jax.auctions.rules.affine.menus import CHARGE, average_worth, even
+from icsap_jax.auctions.rules.networks import unit_of
 from icsap_jax.bilevel.ties import largest
 from icsap_jax.bilevel.types import Array, Rule
 

@@ -54,13 +54,10 @@ class Choice:
 
 
 class AffineMaximiser(nnx.Module):
-    """Decides by its `menu`, whatever that is made of; reports […, N, T]."""
+    """Decides by its `menu()`, whatever that is made of, which no report can change; reports […, N, T]."""
 
     problem: Auction
-
-    def menu(self) -> Menu:
-        """The menu, which no report can change."""
-        raise NotImplementedError
+    menu: Callable[..., Menu]
 
     def __call__(self, reports: Array, *, temperature: Array | None = None) -> Decision:
         return self.by(self.menu(), reports, temperature)

@@ -19,6 +19,7 @@ from flax import nnx
 from icsap_jax.auctions import affine
 from icsap_jax.auctions.problem import Auction, AuctionEnv
 from icsap_jax.auctions.rules.affine.maximiser import AffineMaximiser, Menu
+from icsap_jax.auctions.rules.networks import unit_of
 from icsap_jax.auctions.rules.shares import feasible, scores_needed
 from icsap_jax.bilevel.types import Array, Rule
 
@@ -44,12 +45,6 @@ def average_worth(problem: Auction, env: AuctionEnv) -> np.ndarray:
     with jax.ensure_compile_time_eval():
         values = problem.values(problem.draw(env, jax.random.key(0), AVERAGED).types)
         return np.asarray(values.mean(0) / problem.scale(env), np.float64)
-
-
-def unit_of(problem: Auction, env: AuctionEnv) -> float:
-    """An item's average value, a constant."""
-    with jax.ensure_compile_time_eval():
-        return float(problem.scale(env))
 
 
 def scores_of(problem: Auction, allocations: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
+from icsap_jax.auctions.rules.networks import unit_of
 from icsap_jax.bilevel.types import Array, Rule
 
 AT_ONCE = 1024  # entries compared in one matrix product; a longer menu is gone through piece by piece
@@ -106,9 +107,7 @@ def rochetnet(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rule
     spread = jnp.where(values.std(0) > 0, values.std(0), 1.0)
     values = values + JITTER * spread[None] * jax.random.normal(jitter_key, values.shape, values.dtype)
     logits, prices = _tangents(problem, values, values.mean(0), spread / 2)
-    with jax.ensure_compile_time_eval():
-        unit = float(problem.scale(env)) or 1.0
-    return Rule.of((SymmetricMenu if model.symmetric else Menu)(problem, logits, prices, unit))
+    return Rule.of((SymmetricMenu if model.symmetric else Menu)(problem, logits, prices, unit_of(problem, env)))
 
 
 def _tangents(problem: Auction, values: Array, centre: Array, width: Array) -> tuple[Array, Array]:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
+from icsap_jax.auctions.rules.attention import attended
 from icsap_jax.auctions.rules.networks import Support, support_of
 from icsap_jax.auctions.rules.regret.exchangeable import TOLD, Exchangeable, Told, beside_nobody
 from icsap_jax.auctions.rules.shares import feasible
@@ -28,17 +29,13 @@ class Attention(nnx.Module):
     """Self-attention with `heads` of `width` numbers among the rows of sequences [..., L, C], added to what came in."""
 
     def __init__(self, channels: int, heads: int, width: int, rngs: nnx.Rngs):
-        self.heads, self.width = heads, width
+        self.heads = heads
         self.normal = nnx.LayerNorm(channels, rngs=rngs)
         self.asked = nnx.Linear(channels, 3 * heads * width, use_bias=False, rngs=rngs)
         self.answer = nnx.Linear(heads * width, channels, use_bias=False, rngs=rngs)
 
     def __call__(self, sequences: Array) -> Array:
-        asked = self.asked(self.normal(sequences)).reshape(*sequences.shape[:-1], 3, self.heads, self.width)
-        query, key, value = (asked[..., part, :, :] for part in range(3))  # [..., L, heads, width]
-        weight = jax.nn.softmax(jnp.einsum("...qhw,...khw->...hqk", query, key) / self.width**0.5, -1)
-        heard = jnp.einsum("...hqk,...khw->...qhw", weight, value)
-        return sequences + self.answer(heard.reshape(*sequences.shape[:-1], -1))
+        return sequences + self.answer(attended(self.asked(self.normal(sequences)), self.heads))
 
 
 class Block(nnx.Module):

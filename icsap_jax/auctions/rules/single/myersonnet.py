@@ -9,7 +9,7 @@ While it is trained the item goes to the highest of φ_n + τ·g_n and τ·g_0, 
 noise, the winner pays the least bid that wins, so that the noisy auction is strategyproof too and earns no more than the optimum.
 Seen from bidder i, what it must beat is a logistic variable around M_i = τ·log(1 + Σ_{n≠i} e^{φ_n/τ}), so that the expected payment is
 one integral, done at a few quantiles. (The paper charges the softmax share of φ_i⁻¹(max(0, max φ_n)): no strategyproof rule, which
-learns to shrink φ, sell by lot and collect more than any auction can: measured, .548 while trained, and .525 of .531 in use.)
+learns to shrink φ, sell by lot and collect more than any auction can, and earns less in use.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from flax import nnx
 
 from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
-from icsap_jax.auctions.rules.networks import support_of
+from icsap_jax.auctions.rules.networks import support_of, unit_of
 from icsap_jax.bilevel.ties import largest, smallest
 from icsap_jax.bilevel.types import Array, Rule
 
@@ -94,8 +94,7 @@ def myersonnet(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rul
     """A fresh network for the auction: lines of slopes around one, which cross at bids spread over the support, at half the virtual
     value of a uniform prior."""
     low, high = (bound[:, 0] for bound in support_of(problem, env))
-    with jax.ensure_compile_time_eval():
-        unit = float(problem.scale(env)) or 1.0
+    unit = unit_of(problem, env)
     shape = (problem.agents, model.groups, model.lines)
     places = (np.arange(model.groups * model.lines) + 0.5) / (model.groups * model.lines)
     places = places.reshape(model.lines, model.groups).T[None]  # each group has lines all over the support
