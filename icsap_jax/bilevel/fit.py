@@ -67,11 +67,13 @@ class Trainer:
 
     def init(self, env: Tree, rule: Rule, key: Array, training: Any) -> TrainState:
         """The state before the first step of one member."""
+        rule = jax.tree.map(as_it_stays, rule)
         response_numbers = {**numbers(training.response), "pool_key": jax.random.fold_in(key, 1)}
         memory = self.response.init(self.problem, env, response_numbers, jax.random.fold_in(key, 2), self.batch)
         if self.starts:
             count = jax.tree.leaves(rule)[0].shape[0]
             memory = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, 0), memory)
+        memory = jax.tree.map(as_it_stays, memory)
         outer, prices = numbers(training), numbers(training.lagrangian)
         return TrainState(
             rule=rule, moments=optax.scale_by_adam().init(rule.params),
@@ -133,6 +135,11 @@ class Trainer:
         if play.averages.size:
             metrics |= {"averages": play.averages, "dual": state.duals.multiplier}
         return replace(kept, step=taken, bad_step=bad), {**metrics, **play.parts}
+
+
+def as_it_stays(leaf: Array) -> Array:
+    """The same without a weak type, which a step would take from it: the second chunk would be compiled anew."""
+    return leaf if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jax.lax.convert_element_type(leaf, leaf.dtype)
 
 
 def priced(play: Play) -> Array:

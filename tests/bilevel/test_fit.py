@@ -122,3 +122,17 @@ def test_the_learning_rate_rises_and_then_falls() -> None:
     assert 0 < rates[-1] < 1e-2 * 2.0
     steady = replace(trainer, decay="constant")
     assert float(steady.learning_rate({"learning_rate": 2.0, "warmup": 0.0}, np.float32(99))) == 2.0
+
+
+def test_a_second_chunk_is_the_same_program() -> None:
+    """Whatever a rule's first parameters come from: a state says of none of its numbers that it would take another's type, as a step's
+    results do not, or every run would be compiled twice."""
+    config = parse({
+        "problem": {"kind": "game", "rewards": [[[[1.0, 0.0], [0.0, 1.0]]]] * 2},
+        "rule": {"kind": "payment", "form": "instruments"},
+    })  # fmt: skip
+    problem, env = config.problem.build(config.folder)
+    rule = config.rule.build(problem, env, jax.random.key(0))
+    state = fit.Trainer.of(problem, config.training).init(env, rule, jax.random.key(1), config.training)
+    assert not [jax.tree_util.keystr(path) for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+                if getattr(leaf, "weak_type", False)]
