@@ -9,7 +9,7 @@ reaches the search with its gradient stopped and the deviations come back as con
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -254,7 +254,16 @@ class Exchange:
         played = jax.tree.map(lambda leaf: leaf[:, :reports], (rows, decision))
         profiles = Draw(weight=jnp.full((agents, reports, groups), 1.0 / (agents * reports * groups)), types=played[0])
         outcome = problem.score(env, profiles, played[1], played[0])
-        return play_of(profiles.weight, outcome, gap, memory)
+        play = play_of(profiles.weight, outcome, gap, memory)
+        return replace(play, averages=self._apart(problem, env, rule, anywhere_key, batch)) if play.averages.size else play
+
+    def _apart(self, problem: Problem, env: Tree, rule: Rule, key: Array, batch: int) -> Array:
+        """Constrained averages [E] on `batch` profiles that have nothing in common. Those of a group share all but one agent's type, and
+        a price that followed their average would follow a few groups' luck."""
+        draw = problem.draw(env, jax.random.fold_in(key, 0), batch)
+        action = problem.recommended(env, draw)
+        outcome = problem.score(env, draw, problem.decide(env, rule, draw.seen, action), action)
+        return play_of(draw.weight, outcome, jnp.zeros((problem.agents,)), ()).averages
 
     def _drawn(self, problem: Problem, env: Tree, key: Array, groups: int) -> tuple[Tree, Tree]:
         """Types with leaves [R, G, …], and what is seen in each group, leaves [G, …]: an agent's types differ, the circumstances do not."""

@@ -130,3 +130,20 @@ def test_a_floor_grows_dearer_by_what_is_missing_of_it_step_by_step():
 def test_mistakes_in_what_is_wanted_are_sentences(problem, sentence):
     with pytest.raises(ConfigError, match=sentence):
         parsed(**problem)
+
+
+def test_what_a_floor_is_missed_by_is_told_by_profiles_that_have_nothing_in_common():
+    """The price of a floor moves with a batch's average. Over many steps that spreads as the mean of 256 independent profiles does, and
+    not as that of the few rivals whom an exchange's reports share."""
+    read = config.parse({"problem": {"kind": "auction", "bidders": 2, "items": 1, "prior": UNIFORM, "objective": "welfare",
+                                     "constraints": [FLOOR]},
+                         "rule": {"kind": "regretnet", "hidden": [8]},
+                         "training": {"batch": 256, "response": {"kind": "exchange", "reports": 64}}})  # fmt: skip
+    problem, env = posed(read)
+    rule, response = read.rule.build(problem, env, jax.random.key(1)), read.training.response.build()
+    play = jax.jit(lambda key: response.play(problem, env, rule, (), key, 0, 256, {"step_size": 0.1}).averages[0])
+    averages = np.array([play(jax.random.key(step)) for step in range(400)])
+    draw = problem.draw(env, jax.random.key(2), 20_000)
+    missed = problem.score(env, draw, problem.decide(env, rule, None, draw.types), draw.types).averages["at_least revenue"]
+    assert averages.std() == pytest.approx(float(missed.std()) / 16, rel=0.2)  # four standard errors of a spread over 400
+    assert averages.mean() == pytest.approx(float(missed.mean()), abs=float(missed.std()) * 4 * (1 / 20_000 + 1 / 102_400) ** 0.5)
