@@ -59,12 +59,15 @@ PLACES = {
                    "all, [M] one per item, [N] one per bidder (where N ≠ M), or [N][M]. Misreports are searched inside the support; for "
                    "an unbounded prior up to its .999 quantile."),
     "ContextModel": ("Contexts of an auction", "`problem.contexts:` of an auction says what is publicly seen of bidders and items before "
-                     "anyone bids. Values are drawn given them, misreports are searched in the support they leave, and rules that take "
-                     "contexts are told them; others do without."),
+                     "anyone bids. Values are drawn given them, and misreports are searched in the support they leave. The "
+                     "rules {contexts} are told them, `gemnet` refuses them, and others do without."),
     "AuctionConstraint": ("Constraints of an auction", "`problem.constraints:` of an auction is a list of what its rules have to keep "
                           "besides. What holds on average has a multiplier in training, of ρ and a rate in `training.lagrangian`, which "
                           "comes to rest at its price: `details.dual` of a result."),
-    "RuleModel": ("Rules", "`rule:` says what the designer controls: a network or a parametrised mechanism."),
+    "RuleModel": ("Rules", "`rule:` says what the designer controls: a network or a parametrised mechanism. What *holds by construction* "
+                  "is true whatever was learned, and artifacts repeat it. A rule that *serves* some problems of its kind alone is refused "
+                  "for others, with the names of those that would do. What a rule *heeds* is told to it or respected by it; a problem "
+                  "with budgets is refused by rules that do not heed them."),
     "Response": ("Responses", "`training.response:` says how agents' profitable deviations are found while a rule is trained. What a rule "
                  "is finally judged by is `evaluation`, always the same strong search."),
     "AgentUtility": ("Utilities of money", "What the agent of a contract makes of a payment; increasing and concave."),
@@ -86,7 +89,10 @@ PLACES = {
     "Lagrangian": ("Prices on gaps", "`training.lagrangian:` says what an incentive gap, or a constraint that is missed, costs in the "
                    "training loss."),
 }
-SECTIONS = ("Training", "Evaluation")  # mappings of the top level
+# Mappings with a section of their own, and what it is called; and where it stands, if not before the first place.
+SECTIONS = {"Training": "Training", "Evaluation": "Evaluation", "Population": "Boundedly rational bidders"}
+AFTER = {"AuctionConstraint": "Population"}
+PROBED = (3, 4)  # numbers of items at which rules' defaults change
 UNSHOWN = {"empirical": {"kind": "empirical", "file": "bids.csv", "holdout": 0.2}}  # its examples would need a data file
 
 MISTAKES = (
@@ -101,12 +107,14 @@ def page() -> str:
     schema = json_schema()
     definitions = schema["$defs"]
     parts = [INTRODUCTION.format(example=EXAMPLE), "## Top level\n", table(schema, {})]
-    parts += section("Training", definitions["Training"]) + section("Evaluation", definitions["Evaluation"])
+    parts += [part for name in SECTIONS if name not in AFTER.values() for part in section(name, definitions[name])]
     for base in places():
         title, text = PLACES.get(base.__name__, (base.__name__, " ".join((base.__doc__ or "").split())))
-        parts += [f"## {title}\n", text + "\n"]
+        parts += [f"## {title}\n", text.replace("{contexts}", heeding("contexts")) + "\n"]
         for name, cls in kinds(base).items():
             parts += kind(name, cls, definitions[name_of(cls)])
+        if (inside := AFTER.get(base.__name__)) is not None:
+            parts += section(inside, definitions[inside])
     return "\n".join([*parts, *mistakes()])
 
 
@@ -116,24 +124,55 @@ def places() -> Iterator[type[Kind]]:
     yield from sorted(Kind.__subclasses__(), key=lambda base: order.index(base.__name__) if base.__name__ in order else len(order))
 
 
-def section(title: str, definition: dict[str, Any]) -> list[str]:
-    """A mapping that is always there."""
-    return [f"## {title}\n", definition.get("description", "") + "\n", table(definition, {})]
+def section(name: str, definition: dict[str, Any]) -> list[str]:
+    """A mapping with a section of its own."""
+    return [f"## {SECTIONS[name]}\n", definition.get("description", "") + "\n", table(definition, {})]
 
 
 def kind(name: str, cls: type[Kind], definition: dict[str, Any]) -> list[str]:
     """One kind: what it is, its keys, an example."""
     parts = [f"### `{name}`\n", definition["description"].strip() + "\n"]
+    if issubclass(cls, RuleModel) and (said := promises(cls)):
+        parts.append(said)
     if len(definition["properties"]) > 1:
         parts.append(table(definition, {"kind"}))
     if issubclass(cls, Problem) and cls.defaults:
         laid = {key: value for key, value in cls.defaults.items() if value}
         parts += ["Unless the file says otherwise:\n", fenced(yaml.safe_dump(laid, sort_keys=False, allow_unicode=True))]
+        parts += following(cls, [name for name in ("defaults_for", "completed") if defined_anew(cls, name)])
     if issubclass(cls, RuleModel) and cls.defaults_for({}):
         parts += ["With this rule, unless the file says otherwise:\n",
                   fenced(yaml.safe_dump(cls.defaults_for({}), sort_keys=False, allow_unicode=True))]
+        if any(cls.defaults_for({"items": items}) != cls.defaults_for({}) for items in PROBED):
+            parts += following(cls, ["defaults_for"])
     examples = [{"kind": name, **example} for example in cls.examples] or [UNSHOWN[name]]
     return [*parts, fenced("".join(in_one_line(example) + "\n" for example in examples))]
+
+
+def promises(cls: type[RuleModel]) -> str:
+    """What a rule guarantees, which problems it is limited to, and what it heeds, a line each."""
+    lines = {
+        "Holds by construction": "; ".join(each.removesuffix("by construction").rstrip(" ,") for each in cls.statements),
+        "Serves": cls.serves,
+        "Heeds": ", ".join(cls.heeds),
+    }
+    return "".join(f"- *{word}*: {text}.\n" for word, text in lines.items() if text)
+
+
+def heeding(name: str) -> str:
+    """The rules that heed it."""
+    return " and ".join(f"`{kind}`" for kind, cls in kinds(RuleModel).items() if name in cls.heeds)
+
+
+def defined_anew(cls: type[Problem], method: str) -> bool:
+    """Whether a problem has a method of its own, or a base of its domain."""
+    return getattr(cls, method).__func__ is not getattr(Problem, method).__func__
+
+
+def following(cls: type[Kind], methods: list[str]) -> list[str]:
+    """What decides the defaults that a problem changes, in the words of the methods that do."""
+    told = [" ".join((getattr(cls, name).__doc__ or "").split()) for name in methods]
+    return [f"Others follow from the problem; `icsap train FILE --dry-run` shows those of a file. {' '.join(told)}\n"] if told else []
 
 
 def table(definition: dict[str, Any], without: set[str]) -> str:
@@ -160,8 +199,7 @@ def keys_of(definition: dict[str, Any], above: str = "") -> Iterator[tuple[str, 
 def type_of(field: dict[str, Any]) -> str:
     """What may be written there, in words."""
     if "$ref" in field:
-        name = field["$ref"].rsplit("/", 1)[-1]
-        return f"[mapping](#{name.lower()})"
+        return f"[mapping](#{anchor(SECTIONS[field['$ref'].rsplit('/', 1)[-1]])})"
     if "oneOf" in field:
         return one_of(field["oneOf"][0]["$ref"].rsplit("/", 1)[-1].split(".")[0])
     if "anyOf" in field:
@@ -180,7 +218,12 @@ def type_of(field: dict[str, Any]) -> str:
 def one_of(base: str) -> str:
     """A link to the kinds of this base."""
     title = PLACES.get(base, (base,))[0]
-    return f"[one of the {title.lower()}](#{title.lower().replace(' ', '-')})"
+    return f"[one of the {title.lower()}](#{anchor(title)})"
+
+
+def anchor(title: str) -> str:
+    """What a link to a heading says after the #."""
+    return title.lower().replace(" ", "-")
 
 
 def any_of(types: list[str]) -> str:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from icsap_jax.reproduce.text import HEAD as TABLE_HEAD
-from icsap_jax.reproduce.text import cells
+from icsap_jax.reproduce.text import cells, remarks
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -137,22 +137,53 @@ def society_rows() -> list[list[str]]:
     return found
 
 
-def table_rows() -> list[list[str]]:
-    """Every row of every rebuilt table, those of the fuller budget where there are two."""
-    found: dict[tuple[str, str], list[str]] = {}
+SIDE_BY_SIDE = "methods"  # the table in which a row is shown that stands in others too
+
+
+def rebuilt() -> list[tuple[str, dict]]:
+    """(tables, row) for every row of the rebuilt tables, that of the fuller budget where there are two. Rows of several tables that are
+    the same run are there once, with the names of all."""
+    found: dict[tuple[str, str], dict] = {}
     for budget in ("quick", "full"):
         for path in sorted((RESULTS / "tables").glob(f"*-{budget}.json")):
             result = json.loads(path.read_text())
-            for row in result["rows"]:
-                found[result["table"], row["name"]] = [f"`{result['table']}`", *cells(row)]
-    return list(found.values())
+            found |= {(result["table"], row["name"]): row for row in result["rows"]}
+    owners: dict[str, list[str]] = {}
+    for (name, _), row in found.items():
+        owners.setdefault(row["config_sha256"], []).append(name)
+    shown = []
+    for (name, _), row in sorted(found.items(), key=lambda each: each[0][0]):
+        all_names = sorted(owners[row["config_sha256"]], key=lambda each: each != SIDE_BY_SIDE)
+        if name == all_names[0]:
+            shown.append((", ".join(f"`{each}`" for each in all_names), row))
+    return shown
+
+
+def table_rows() -> list[list[str]]:
+    """The rebuilt rows, each with its tables before it and after it the cores or the accelerator it was made on."""
+    return [[names, *cells(row), made_on(row["made_by"])] for names, row in rebuilt()]
+
+
+def made_on(made: dict) -> str:
+    """The number of cores, or the accelerator."""
+    return made["machine"].rsplit(", ", 1)[-1] if made["device"] == "cpu" else made["device"]
+
+
+def table_remarks() -> str:
+    """What is to be remarked of rebuilt rows, as a list; what is said of several rows once."""
+    told: dict[str, list[str]] = {}
+    for names, row in rebuilt():
+        if remarks(row):
+            told.setdefault(remarks(row), []).append(f"{names}, {row['name']}")
+    return "\n".join(f"- {'; '.join(places)}: {text}" for text, places in told.items())
 
 
 BLOCKS = {
-    "tables": (["table", *TABLE_HEAD], table_rows),
+    "tables": (["table", *TABLE_HEAD, "made on"], table_rows),
     "results": (HEAD, rows), "contracts": (CONTRACT_HEAD, contract_rows), "families": (FAMILY_HEAD, family_rows),
     "persuasion": (PERSUASION_HEAD, persuasion_rows), "games": (GAMES_HEAD, game_rows), "societies": (SOCIETY_HEAD, society_rows),
 }  # fmt: skip
+REMARKS = {"tables": table_remarks}  # below a block's table
 
 
 def table(head: list[str], body: list[list[str]]) -> str:
@@ -167,7 +198,8 @@ def rewritten(readme: str) -> str:
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = readme.partition(begin)
         _, _, after = rest.partition(end)
-        readme = f"{before}{begin}\n{table(head, body())}\n{end}{after}"
+        below = f"\n\n{REMARKS[name]()}" if name in REMARKS else ""
+        readme = f"{before}{begin}\n{table(head, body())}{below}\n{end}{after}"
     return readme
 
 

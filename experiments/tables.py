@@ -3,7 +3,8 @@
     python experiments/tables.py rochetnet myersonnet
     python experiments/tables.py regretnet --budget full --only additive_2x3_uniform
 
-Rows that are already in the file, and are not asked for again, are kept: a long table can be made in parts.
+Rows that are already in the file, and are not asked for again, are kept while their configuration is the same: a long table can be made
+in parts.
 """
 
 from __future__ import annotations
@@ -22,10 +23,16 @@ from time_to_quality import ROOT, machine
 RESULTS = ROOT / "experiments" / "results" / "tables"
 
 
-def rebuild(name: str, budget: str, only: list[str], runs: Path | None) -> dict:
-    """One table, by the command a user types, with what made it; run folders are thrown away unless `runs` is given."""
+def rebuild(name: str, budget: str, only: list[str], runs: Path | None, before: list[dict]) -> dict:
+    """One table, by the command a user types, with what made each row; run folders are thrown away unless `runs` is given. Rows that
+    were made `before` and are not asked for now are laid into it as finished."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) if runs is None else runs / f"{name}-{budget}"
+        for row in before:
+            kept = folder / row["name"] / "row.json"
+            if only and row["name"] not in only and not newer(kept, row):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(row))
         words = ["reproduce", name, "--budget", budget, *(word for row in only for word in ("--only", row))]
         started = time.monotonic()
         subprocess.run([sys.executable, "-m", "icsap_jax", *words, "--out", str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
@@ -33,13 +40,13 @@ def rebuild(name: str, budget: str, only: list[str], runs: Path | None) -> dict:
         seconds = time.monotonic() - started
         result = json.loads((folder / "table.json").read_text())
     made = {"command": " ".join(["icsap", *words]), "machine": machine(), "device": result["device"], "versions": result["versions"]}
-    return {**result, "rows": [{**row, "made_by": made} for row in result["rows"]], "process_seconds": round(seconds, 1)}
+    rows = [{**row, "made_by": row.get("made_by", made)} for row in result["rows"]]
+    return {**result, "rows": rows, "process_seconds": round(seconds, 1)}
 
 
-def joined(before: dict, now: dict) -> dict:
-    """A table with the rows of both, those of now where a row is in both, in the order of the first."""
-    rows = {row["name"]: row for row in before.get("rows", [])} | {row["name"]: row for row in now["rows"]}
-    return {**now, "rows": list(rows.values()), "wall_seconds": round(sum(row["seconds"] for row in rows.values()), 1)}
+def newer(kept: Path, row: dict) -> bool:
+    """Whether a run folder holds a row of another configuration than the one that was made before."""
+    return kept.exists() and json.loads(kept.read_text())["config_sha256"] != row["config_sha256"]
 
 
 def main() -> None:
@@ -53,8 +60,8 @@ def main() -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in arguments.tables:
         path = RESULTS / f"{name}-{arguments.budget}.json"
-        before = json.loads(path.read_text()) if path.exists() else {}
-        result = joined(before, rebuild(name, arguments.budget, arguments.only, arguments.runs))
+        before = json.loads(path.read_text())["rows"] if path.exists() else []
+        result = rebuild(name, arguments.budget, arguments.only, arguments.runs, before)
         path.write_text(json.dumps(result, indent=1) + "\n")
         print(f"{name} ({arguments.budget}): {len(result['rows'])} rows, {result['process_seconds']} s")
 

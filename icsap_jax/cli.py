@@ -26,13 +26,15 @@ from icsap_jax import config as files
 from icsap_jax.config import ConfigError
 from icsap_jax.config.plugins import faults_named
 from icsap_jax.files import disk_fault
-from icsap_jax.reproduce.rows import Budget, table
+from icsap_jax.reproduce.rows import Budget, chosen, names
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Problem = Annotated[Path, typer.Argument(metavar="CONFIG", help="a problem file (YAML)")]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="key=value", help="changes, for example training.steps=1000")]
+BUDGETS = "quick: the small settings, 1 to 17 minutes a table on one core or two; full: the larger ones too, for an accelerator"
+KEPT = "folder of the table; finished rows in it are kept, a stopped one goes on  [default: runs/NAME-BUDGET]"
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]
 
 
@@ -157,6 +159,14 @@ def _choose_device(device: Device | None) -> None:
         runtime.prepare(device.value)
 
 
+def _refuse_unattainable(loaded: files.Config) -> None:
+    """What `train` refuses because no rule can keep what the problem asks for. Where it asks for nothing, nothing is imported."""
+    if getattr(loaded.problem, "constraints", ()) and type(loaded.problem).check is not None:
+        from icsap_jax import run
+
+        run.posed(loaded)
+
+
 def _json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
@@ -184,6 +194,7 @@ def train(
     """Learn a rule, evaluate it, and write it down."""
     loaded = files.load(config, overrides or [])
     if dry_run:
+        _refuse_unattainable(loaded)
         plain = loaded.resolved()
         if as_json:
             _json(plain)
@@ -274,6 +285,7 @@ def verify(path: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="an art
 def optimum(config: Problem, overrides: Overrides = None, as_json: Json = False) -> None:
     """The exact answer to a problem, or a bound on it; nothing is trained."""
     loaded = files.load(config, overrides or [])
+    _refuse_unattainable(loaded)
     from icsap_jax import evaluation
 
     answer = evaluation.known_optimum(loaded, *loaded.problem.build(loaded.folder))
@@ -313,14 +325,22 @@ def audit(
 @app.command()
 @command
 def reproduce(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="a published table: regretnet, rochetnet, myersonnet, regretformer, …")],
-    budget: Annotated[Budget, typer.Option("--budget", help="quick: 30 minutes of two cores; full: the paper's scale")] = Budget.quick,
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"a published table: {', '.join(names())}")],
+    budget: Annotated[Budget, typer.Option("--budget", help=BUDGETS)] = Budget.quick,
     only: Annotated[list[str] | None, typer.Option("--only", help="a row of it, by name; may be given again")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="folder; what is there goes on  [default: runs/NAME-BUDGET]")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="name its rows within the budget, train nothing")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help=KEPT)] = None,
     as_json: Json = False, device: Where = None,
 ) -> None:
     """Rebuild a published table: theirs beside ours, the exact optimum, and the gap by a weak and by a strong search."""
-    table(name, budget)  # a mistake is answered before jax is loaded
+    wanted = chosen(name, budget, only or [])  # a mistake is answered before jax is loaded
+    if listed:
+        found = [row.name for row in wanted.rows]
+        if as_json:
+            _json(found)
+        else:
+            typer.echo("\n".join(found))
+        return
     _choose_device(device)
     from icsap_jax.reproduce import measure, text
 

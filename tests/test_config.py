@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -197,6 +199,26 @@ def test_another_kind_drops_the_keys_of_the_old_one() -> None:
     assert (changed.training.response.kind_name(), changed.training.response.steps) == ("ascent", 7)
     same = files.parse({**spelled, "rule": {"kind": "regretnet", "hidden": [7]}}, ROOT, "auction.yaml", ["rule.kind=regretnet"])
     assert same.rule.hidden == [7]
+    unnamed = {"problem": spelled["problem"], "rule": {"hidden": [7]}}  # the problem's own kind, though it is not said
+    assert files.parse(unnamed, ROOT, "auction.yaml", ["rule.kind=contest"]).rule.hidden != [7]
+
+
+def test_another_rule_is_trained_in_its_own_way() -> None:
+    """A file's training goes where the new rule has no use for its search for lies, and stays where it has, or where it is asked for."""
+    training = {"steps": 7, "response": {"kind": "exchange", "reports": 3}, "lagrangian": {"kind": "augmented"}}
+    given = {**read().resolved(), "training": training}
+
+    def trained(*overrides: str) -> Any:
+        return files.parse(given, ROOT, "auction.yaml", overrides).training
+
+    assert trained("rule.kind=vvca").response.kind == "truthful"
+    assert trained("rule.kind=vvca").steps > 7
+    assert trained("rule.kind=vvca", "training.steps=9").steps == 9
+    assert (trained("rule.kind=contest").response.reports, trained("rule.kind=contest").steps) == (3, 7)
+    with pytest.raises(ConfigError, match=r"'exchange' searches for lies that pay.*write truthful, or leave it out"):
+        trained("rule.kind=vvca", "training.response.kind=exchange")
+    with pytest.raises(ConfigError, match=r"'truthful' is not for rule.kind = 'gemnet'; write compatible, or leave it out"):
+        trained("rule.kind=gemnet", "training.response.kind=truthful")
 
 
 CROSSED = [[1, 0, 0.5, 0], [0, 1, 0, 0], [0.5, 0, 1, 0], [0, 0, 0, 1]]  # two bidders, two items: item 1's values move together
@@ -334,15 +356,7 @@ def test_numbers_read_as_arrays() -> None:
 def test_the_json_schema_names_everything() -> None:
     """Each reference leads somewhere, and every kind is there to complete."""
     schema = files.json_schema()
-    references: set[str] = set()
-
-    def collect(tree: Any) -> None:
-        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ():
-            if key == "$ref":
-                references.add(value.removeprefix("#/$defs/"))
-            collect(value)
-
-    collect(schema)
+    references = set(re.findall(r'"\$ref": "#/\$defs/([^"]+)"', json.dumps(schema)))
     assert references and references <= set(schema["$defs"])
     written = {part["properties"]["kind"]["const"] for part in schema["$defs"].values() if "kind" in part.get("properties", {})}
     assert written == {cls.kind_name() for cls in concrete_kinds()}
@@ -352,12 +366,10 @@ def test_the_json_schema_names_everything() -> None:
 def test_a_kind_is_defined_under_the_place_it_fills() -> None:
     """Whatever bases stand in between: a prior is a PriorModel to whoever reads the schema."""
     places = {name.split(".")[0] for name in files.json_schema()["$defs"] if "." in name}
-    core = {"Problem", "RuleModel", "PriorModel", "Response", "Lagrangian"}
-    contracts = {"AgentUtility", "EffortCost", "TypePrior", "Worth", "Generator"}
-    persuasion = {"SignalCost", "ReceiverResponse", "GameGenerator", "StatePrior", "MeanReceiver", "StateSender"}
-    games = {"NamedGame", "Stock", "SocialValue", "MarketAim"}
-    auctions = {"ContextModel", "AuctionConstraint"}
-    assert places == core | auctions | contracts | persuasion | games
+    assert places == {
+        "Problem", "RuleModel", "PriorModel", "Response", "Lagrangian", "ContextModel", "AuctionConstraint", "AgentUtility", "EffortCost",
+        "TypePrior", "Worth", "Generator", "SignalCost", "ReceiverResponse", "GameGenerator", "StatePrior", "MeanReceiver", "StateSender",
+        "NamedGame", "Stock", "SocialValue", "MarketAim"}
 
 
 def test_every_key_says_what_it_means() -> None:

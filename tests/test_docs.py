@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import math
 import os
 import re
@@ -23,7 +24,7 @@ from icsap_jax import run
 from icsap_jax.auctions.optimum import optimum
 from icsap_jax.bilevel import fit
 from icsap_jax.bilevel.lagrangian import numbers
-from icsap_jax.config import Config, ConfigError, Problem, kinds, load, parse
+from icsap_jax.config import Config, ConfigError, Problem, json_schema, kinds, load, parse
 from icsap_jax.config.objectives import registering
 from icsap_jax.config.plugins import import_schemas
 from icsap_jax.objectives import Account
@@ -65,6 +66,19 @@ def test_the_file_at_the_top_of_the_page_on_problem_files_is_one(tmp_path: Path)
     config = load(path)
     path.write_text(yaml.safe_dump(config.resolved()))
     assert load(path).sha256() == config.sha256()
+
+
+def test_a_key_that_takes_a_mapping_links_to_the_keys_of_that_mapping() -> None:
+    """In the page on problem files: under the heading that is linked to, a row for each of them."""
+    page, schema = text(DOCS / "problem-files.md"), json_schema()
+    sections = {part.partition("\n")[0].lower().replace(" ", "-"): part for part in page.split("\n## ")[1:]}
+    links = re.findall(r"^\| `(\w+)` \| \[mapping\]\(#([\w-]+)\)", page, re.M)
+    fields = {key: json.dumps(field) for part in (schema, *schema["$defs"].values()) for key, field in part.get("properties", {}).items()
+              if key in dict(links) and "$ref" in json.dumps(field)}  # fmt: skip
+    assert {"training", "evaluation", "population"} <= fields.keys()
+    for key, anchor in links:
+        definition = schema["$defs"][re.search(r"\$defs/(\w+)\"", fields[key])[1]]
+        assert [inside for inside in definition["properties"] if f"| `{inside}` |" not in sections[anchor]] == [], key
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -264,7 +264,7 @@ class Empirical(PriorModel):
 
 class AnyOf(PriorModel):
     """Any of several priors may be the true one, and rules are judged by the worst of them (robust design). Reports may be whatever any
-    of them allows. Trained with the response `robust`; with any other, as if all were equally likely."""
+    of them allows. `robust` is then the response unless the file says otherwise; with any other, all count as equally likely."""
 
     kind: Literal["any_of"] = "any_of"
     builder: ClassVar[Any] = "icsap_jax.auctions.priors:any_of"

@@ -23,7 +23,8 @@ from icsap_jax.config.reading import merge
 
 class Population(Model):
     """Boundedly rational bidders: each bidder is one with probability `share`, and then picks, by logit, among some random reports and the
-    truth. It counts what it would get if the others told the truth."""
+    truth. It counts what it would get if the others told the truth. The response is then `bounded`, around the one that the rule has
+    otherwise."""
 
     share: float = Field(ge=0, le=1, description="of bidders that are boundedly rational")
     precision: float = Field(ge=0, description="of their choice, over the mean value of an item; 0: any report is as likely as another")
@@ -40,7 +41,8 @@ class Auction(Problem):
     payment beyond it. Payments are expected ones: who is given a lottery is charged for it whatever it draws.
 
     With `contexts` the designer sees something of each bidder and item before anyone bids, and values are drawn given that: a bidder
-    can only misreport within what its context allows, and rules that take contexts are told them (Duan et al. 2022).
+    can only misreport within what its context allows (Duan et al. 2022). Of the rules `citransnet` and `amenunet` are told contexts,
+    `gemnet` refuses them, and others do without.
     """
 
     kind: Literal["auction"] = "auction"
@@ -89,7 +91,7 @@ class Auction(Problem):
     def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
         """With more than three items, reports drawn at random come nowhere near the best misreport: there they are refined, and the
         price of the gap ends lower. With few items refining gains nothing, and its unfinished climbs bias the gradient. Where bidders'
-        values depend on each other, no bidder's can be redrawn alone for an exchange of reports."""
+        values depend on each other, no bidder's can be redrawn alone for an exchange of reports, and the response is `candidates`."""
         items = problem.get("items")
         found = merge(cls.defaults, cls.many_items) if isinstance(items, int) and items > 3 else cls.defaults
         return merge(found, cls.tied_bidders) if ties_bidders(problem) else found
@@ -97,7 +99,7 @@ class Auction(Problem):
     @classmethod
     def completed(cls, defaults: dict[str, Any], problem: Mapping[str, Any]) -> dict[str, Any]:
         """Where some bidders are boundedly rational, and where any of several priors may be true, the response that the rule wants stands
-        inside the ones that see to that."""
+        inside `bounded`, and that inside `robust`."""
         prior, response = problem.get("prior"), defaults["training"]["response"]
         if problem.get("population") is not None:
             response = {"kind": "bounded", "inner": response}
@@ -113,7 +115,8 @@ class Auction(Problem):
     synergy: OneOf[PriorModel] | None = Field(None, description="of C, combinatorial only; null: uniform on [-1, 1]")
     objective: Objective = Field("revenue", description="a name, or weights by name")
     outside_value: Numbers = Field(0.0, description="of an item that stays unsold, to the designer: one for all, or [M]")  # type: ignore
-    budgets: OneOf[PriorModel] | None = Field(None, description="of what each bidder can pay, private to it; null: nobody has a budget")
+    budgets: OneOf[PriorModel] | None = Field(None, description="of what each bidder can pay, private to it; null: nobody has a budget. "
+                                                            "Served by the rules `regretnet` and `citransnet`")
     overspent: float = Field(10.0, gt=0, description="what a unit beyond one's budget costs while a rule is trained; judged, it is ruin")
     contexts: OneOf[ContextModel] | None = Field(None, description="what is publicly seen of bidders and items; null: nothing")
     constraints: list[OneOf[AuctionConstraint]] = Field([], description="what rules have to keep besides")

@@ -35,8 +35,7 @@ class Amortised:
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
         """The network and its moments. The last layer starts at zero: at first everybody tells the truth."""
-        require_recommended(Box, problem, env, "amortised", "enumerate")
-        agents, width = problem.recommended(env, problem.draw(env, key, 1)).shape[-2:]
+        agents, width = require_recommended(Box, problem, env, "amortised", "enumerate").recommended.shape[-2:]
         sizes = [agents * width + agents, *self.hidden, width]
         glorot = jax.nn.initializers.glorot_uniform()
         layers = [

@@ -24,7 +24,7 @@ from jax.flatten_util import ravel_pytree
 from icsap_jax.bilevel import implicit
 from icsap_jax.bilevel.implicit import Response
 from icsap_jax.bilevel.newton import PUSHES, RootSearch, flat_of, newton, side_by_side
-from icsap_jax.bilevel.responses import Play, play_of
+from icsap_jax.bilevel.responses import Play, Posed, play_of
 from icsap_jax.bilevel.types import Array, Draw, Problem, Rule, Tree
 from icsap_jax.config import ConfigError
 
@@ -191,7 +191,7 @@ def require_rest(problem: Problem, env: Tree, name: str, what: str) -> None:
     if not hasattr(problem, what):
         raise ConfigError(f"training.response.kind = {name}: is for agents who come to rest with each other in a way the problem knows, "
                           "such as those of a game; write training.response.kind=enumerate, logit, stationary or exchange.")
-    if problem.recommended(env, problem.draw(env, jax.random.key(0), 1)) is not None:
+    if Posed.of(problem, env).recommended is not None:
         raise ConfigError(f"training.response.kind = {name}: agents do what is best for them, and here a target is recommended to them; "
                           "write training.response.kind=enumerate.")
 

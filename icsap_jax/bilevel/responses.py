@@ -84,18 +84,44 @@ def uniform_in(box: Box, key: Array, shape: tuple[int, ...], dtype: Any) -> Arra
     return box.low + (box.high - box.low) * points
 
 
-def require(kind: type | tuple[type, ...], problem: Problem, env: Tree, name: str, instead: str) -> None:
+@dataclass(frozen=True)
+class Posed:
+    """What agents are asked: the kind of their action `space`; what is `recommended` to one profile of them, in shape only, or None; and
+    whether the designer has `seen` anything."""
+
+    space: type
+    recommended: Any
+    seen: bool
+
+    @classmethod
+    def of(cls, problem: Problem, env: Tree) -> Posed:
+        """By tracing alone: call by call, drawing a profile compiles for seconds."""
+        found: dict[str, Any] = {}
+
+        def look() -> Array | None:
+            draw = problem.draw(env, jax.random.key(0), 1)
+            found.update(space=type(problem.space(env, draw)), seen=draw.seen is not None)
+            return problem.recommended(env, draw)
+
+        recommended = jax.eval_shape(look)
+        return cls(recommended=recommended, **found)
+
+
+def require(kind: type | tuple[type, ...], problem: Problem, env: Tree, name: str, instead: str) -> Posed:
     """Refuse a response made for another kind of action space."""
-    if not isinstance(problem.space(env, problem.draw(env, jax.random.key(0), 1)), kind):
+    posed = Posed.of(problem, env)
+    if not issubclass(posed.space, kind):
         raise ConfigError(f"training.response.kind = {name}: does not fit this problem's actions; write training.response.kind={instead}.")
+    return posed
 
 
-def require_recommended(kind: type | tuple[type, ...], problem: Problem, env: Tree, name: str, instead: str) -> None:
+def require_recommended(kind: type | tuple[type, ...], problem: Problem, env: Tree, name: str, instead: str) -> Posed:
     """Refuse, besides, a search for deviations where there is nothing to deviate from."""
-    require(kind, problem, env, name, instead)
-    if problem.recommended(env, problem.draw(env, jax.random.key(0), 1)) is None:
+    posed = require(kind, problem, env, name, instead)
+    if posed.recommended is None:
         raise ConfigError(f"training.response.kind = {name}: searches for deviations from what is recommended, and here agents simply do "
                           f"what is best for them; write training.response.kind={'stationary' if kind is Box else 'logit or equilibrium'}.")
+    return posed
 
 
 def judge_deviations(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Array, memory: Tree) -> Play:
@@ -215,13 +241,13 @@ class Exchange:
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
         """Nothing is remembered. Raises ConfigError where agents' types depend on each other."""
-        require_recommended(Box, problem, env, "exchange", "enumerate")
+        posed = require_recommended(Box, problem, env, "exchange", "enumerate")
         if problem.agents > 1 and not problem.independent(env):
             raise ConfigError(
                 "training.response.kind = exchange: redraws one agent's type alone, and this prior's agents depend on each other; "
                 "write training.response.kind=candidates."
             )
-        if problem.draw(env, key, 1).seen is not None and not hasattr(problem, "redraw"):
+        if posed.seen and not hasattr(problem, "redraw"):
             raise ConfigError("training.response.kind = exchange: draws types anew, and this problem cannot for given states that the "
                               "designer sees; write training.response.kind=candidates.")
         if getattr(problem, "enumerated", False):

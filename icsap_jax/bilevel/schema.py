@@ -90,7 +90,8 @@ class Truthful(Cooling):
 
     kind: Literal["truthful"] = "truthful"
     builder: ClassVar[str] = "icsap_jax.bilevel.truthful:truthful"
-    temperature: float = Field(0.1, gt=0, description="at the start, in the problem's own unit of payoffs")
+    temperature: float = Field(0.1, gt=0, description="at the start, in the problem's own unit of payoffs: in an auction the mean value "
+                                                      "of an item")
     temperature_end: float = Field(0.002, gt=0, description="at the end")
 
     def trusts(self) -> bool:
@@ -99,8 +100,8 @@ class Truthful(Cooling):
 
 
 class Compatible(Truthful):
-    """The same, for rules under which each agent is served by itself, so that together they may get what there is only once: what is
-    given twice is priced after the agents' gaps."""
+    """As `truthful`, for rules such as `gemnet`, under which each agent is served by itself, so that together they may be promised an item
+    twice: what is given twice has a price, as the agents' gaps have."""
 
     kind: Literal["compatible"] = "compatible"
     builder: ClassVar[str] = "icsap_jax.bilevel.compatible:compatible"
@@ -155,8 +156,8 @@ class Robust(Response):
     builder: ClassVar[str] = "icsap_jax.bilevel.robust:robust"
     examples: ClassVar[list[dict[str, Any]]] = [{"inner": {"kind": "candidates", "count": 4, "steps": 1}}]
     inner: OneOf[Response] = Field(default_factory=Candidates, description="how deviations are searched for in each scenario")
-    temperature: float = Field(0.003, gt=0, description="of nature's choice, in the problem's own unit of payoffs: scenarios that are "
-                                                        "worth as much more than the worst weigh a third of it")
+    temperature: float = Field(0.003, gt=0, description="of nature's choice, in the problem's own unit of payoffs, in an auction the mean "
+                                                        "value of an item: a scenario worth this much more than the worst weighs 1/e of it")
     forget: float = Field(0.01, gt=0, le=1, description="share by which a step's values replace those remembered")
 
     def trusts(self) -> bool:

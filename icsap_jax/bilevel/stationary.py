@@ -87,8 +87,7 @@ class Stationary:
 
     def init(self, problem: Problem, env: Tree, numbers: dict[str, Array], key: Array, batch: int) -> Tree:
         """Nothing is remembered. Raises ConfigError where actions are not points of a box, or are recommended."""
-        require(Box, problem, env, "stationary", "logit or enumerate")
-        if problem.recommended(env, problem.draw(env, key, 1)) is not None:
+        if require(Box, problem, env, "stationary", "logit or enumerate").recommended is not None:
             raise ConfigError("training.response.kind = stationary: nobody chooses freely here, reports are recommended; "
                               "write training.response.kind=candidates.")
         if self.closed_form and not hasattr(problem, "reply"):

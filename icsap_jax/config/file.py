@@ -94,7 +94,8 @@ def parse(data: Any, folder: Path | str = ".", source: str = "problem", override
         raise ConfigError(f"{source}: is empty; it needs a 'problem'.")
     if not isinstance(data, Mapping):
         raise ConfigError(f"{source}: should be a mapping with the key 'problem', not {type(data).__name__}.")
-    data = override(data, overrides)
+    given, named = data, [text.partition("=")[0].strip() for text in overrides]
+    data = override(_with_rule_named(data), overrides)
     plugins = data.get("plugins") or []
     if not isinstance(plugins, list) or not all(isinstance(path, str) for path in plugins):
         raise ConfigError(f"{source}: plugins = {plugins!r} should be a list of Python files.")
@@ -106,6 +107,8 @@ def parse(data: Any, folder: Path | str = ".", source: str = "problem", override
         except ValidationError as error:
             raise sentence(error, data, source, overrides) from None
         config = Config(**{name: getattr(read, name) for name in type(read).model_fields}, folder=folder, source=source)
+        if "rule.kind" in named and not _suits(config) and (without := _untrained(given, named)) is not None:
+            return parse(without, folder, source, overrides)
         _check_rule(config, overrides)
     _check_memory(config)
     return config
@@ -165,6 +168,25 @@ def _check_problem_is_there(data: Mapping[str, Any], source: str) -> None:
         raise ConfigError(f"{source}: problem is missing; put these under problem: {', '.join(found)}.")
 
 
+def _with_rule_named(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The data with the kind of its rule, where that is its problem's default: an override by another kind then replaces its keys too."""
+    problem, rule = data.get("problem"), data.get("rule")
+    cls = kinds(Problem).get(str(problem.get("kind"))) if isinstance(problem, Mapping) else None
+    if cls is None or not isinstance(problem, Mapping) or not isinstance(rule, Mapping) or "kind" in rule:
+        return data
+    kind = cls.defaults_for(problem).get("rule", {}).get("kind")
+    return data if kind is None else {**data, "rule": {"kind": kind, **rule}}
+
+
+def _untrained(data: Mapping[str, Any], named: list[str]) -> dict[str, Any] | None:
+    """The data without how its own rule was trained, so that another is trained in its own way; None where no response is to be taken
+    away, or an override asks for one."""
+    training = data.get("training")
+    if any(key.startswith("training.response") for key in named) or not isinstance(training, Mapping) or "response" not in training:
+        return None
+    return {key: value for key, value in data.items() if key != "training"}
+
+
 def _with_defaults(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The user's data over the defaults of its problem; a key left empty is a key left out."""
     data = {key: value for key, value in data.items() if value is not None}
@@ -193,15 +215,35 @@ def _check_rule(config: Config, overrides: Sequence[str]) -> None:
         others = ", ".join(name for name, cls in kinds(RuleModel).items() if kind in cls.problems and _serves(cls, config.problem))
         raise ConfigError(f"{blamed('rule.kind', config.source, overrides)}: rule.kind = '{config.rule.kind_name()}' {unfit}; "
                           f"rules that can serve this problem are {others}.")
-    response, key, truthful = config.training.response, "training.response", type(config.rule).strategyproof
-    while (inside := getattr(response, "inner", None)) is not None:  # what stands innermost decides
+    _check_response(config, overrides)
+
+
+def _check_response(config: Config, overrides: Sequence[str]) -> None:
+    rule, (response, key) = type(config.rule), _innermost(config)
+    if _suits(config):
+        return
+    said = f"{blamed(f'{key}.kind', config.source, overrides)}: {key}.kind = '{response.kind_name()}' "
+    if not rule.strategyproof:
+        raise ConfigError(f"{said}takes it for granted that nobody gains by lying, and under rule.kind = '{config.rule.kind_name()}' they "
+                          "may; write another.")
+    if response.trusts():
+        raise ConfigError(f"{said}is not for rule.kind = '{config.rule.kind_name()}'; write {rule.trained_by}, or leave it out.")
+    raise ConfigError(f"{said}searches for lies that pay, and under rule.kind = '{config.rule.kind_name()}' none does; write "
+                      f"{rule.trained_by}, or leave it out.")
+
+
+def _innermost(config: Config) -> tuple[Any, str]:
+    """The response that stands innermost, which decides, and its key."""
+    response, key = config.training.response, "training.response"
+    while (inside := getattr(response, "inner", None)) is not None:
         response, key = inside, f"{key}.inner"
-    if truthful != response.trusts():
-        raise ConfigError(
-            f"{blamed(f'{key}.kind', config.source, overrides)}: {key}.kind = '{response.kind_name()}' "
-            + (f"searches for lies that pay, and under rule.kind = '{config.rule.kind_name()}' none does; write truthful." if truthful else
-               f"takes it for granted that nobody gains by lying, and under rule.kind = '{config.rule.kind_name()}' they may; write "
-               "another."))
+    return response, key
+
+
+def _suits(config: Config) -> bool:
+    """Whether the response is one to train the rule with."""
+    rule, (response, _) = type(config.rule), _innermost(config)
+    return response.kind_name() == rule.trained_by if rule.strategyproof else not response.trusts()
 
 
 def _serves(cls: type[RuleModel], problem: Problem) -> bool:

@@ -99,19 +99,23 @@ def resolve(target: str | Callable) -> Callable:
 
 class RuleModel(Kind):
     """What the designer controls. `build(problem, env, key)` gives a Rule. `problems`: the kinds of problem it fits, () for all;
-    `statements`: what holds by construction, whatever the parameters, as sentences its artifacts repeat; `starts`: the function
+    `statements`: what holds by construction, whatever the parameters, as sentences its artifacts repeat; `serves`: to which of the
+    problems in `problems` it is limited, as the page on problem files says it, "" for no limit; `starts`: the function
     (model, problem, env, key) of its domain that gives several rules side by side to train from, leaves [starts, …], where one
     start would end in one of many local optima; `optimum`: in place of the problem's hook, the best that rules of this kind reach;
-    `polish`, `listing`: in place of the problem's; `heeds`: what of a problem's `demands` it knows to respect; `strategyproof`: that nobody
-    gains by lying, whatever the parameters, so that it is trained with the response `truthful` and no other."""
+    `polish`, `listing`: in place of the problem's; `heeds`: what of a problem's `demands` it knows to respect, and what
+    else it is told where a problem has it; `strategyproof`: that nobody gains by lying, whatever the parameters, so that it is trained
+    with the response `trained_by` and no other."""
 
     problems: ClassVar[tuple[str, ...]] = ()
     statements: ClassVar[tuple[str, ...]] = ()
+    serves: ClassVar[str] = ""
     starts: ClassVar[Any] = None
     optimum: ClassVar[Any] = None
     polish: ClassVar[Any] = None
     listing: ClassVar[Any] = None
     strategyproof: ClassVar[bool] = False
+    trained_by: ClassVar[str] = "truthful"
     heeds: ClassVar[tuple[str, ...]] = ()
     memory_keys: ClassVar[tuple[str, ...]] = ()
 

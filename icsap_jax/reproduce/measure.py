@@ -18,31 +18,26 @@ import numpy as np
 
 from icsap_jax import artifact, evaluation, files, run, runtime
 from icsap_jax.bilevel.deviations import weak_gap
-from icsap_jax.config import ConfigError
 from icsap_jax.evaluation import Say
-from icsap_jax.reproduce.rows import Budget, Row, Table, table
+from icsap_jax.reproduce.rows import Budget, Row, Table, chosen, table
 
 ROW, TABLE = "row.json", "table.json"
-ROUNDING = 1e-6  # of a printed number, relative: an optimum printed whole is not above itself
 PROFILES = 10_000  # on which the spread of revenue is measured
 
 
 def reproduce(name: str, budget: Budget, out: Path, say: Say = print, only: list[str] | None = None) -> dict[str, Any]:
-    """Train and judge the rows of a table, all or those named in `only`, in folders under `out`; the table as a dict, which is also
-    written to out/table.json. Raises ConfigError for a name that is no table or no row of it, before anything is written."""
+    """Train and judge the rows of a table, all or those named in `only`, in folders under `out`; the table as a dict with every row that
+    is done there, by this call or before it, which is also written to out/table.json. Raises ConfigError for a name that is no table or
+    no row of it, before anything is written."""
     runtime.prepare()
-    wanted = table(name, budget)
-    known = [row.name for row in wanted.rows]
-    for each in only or []:
-        if each not in known:
-            raise ConfigError(f"--only {each}: is no row of {name} within the budget {budget.value}; it has {', '.join(known)}.")
-    found = []
+    whole, wanted = table(name, budget), chosen(name, budget, only or [])
     for row in wanted.rows:
-        if not only or row.name in only:
-            say(f"{name}: {row.name}")
-            found.append(_measured(wanted, row, out / row.name, say))
+        say(f"{name}: {row.name}")
+        if _kept(row, out / row.name) is None:
+            _measure(whole, row, out / row.name, say)
+    found = [kept for row in whole.rows if (kept := _kept(row, out / row.name)) is not None]
     result = {
-        "schema": 1, "table": name, "budget": budget.value, "paper": wanted.paper, "search": wanted.search, "rows": found,
+        "schema": 1, "table": name, "budget": budget.value, "paper": whole.paper, "search": whole.search, "rows": found,
         "device": runtime.device_name(), "versions": runtime.versions(),
         "wall_seconds": round(sum(row["seconds"] for row in found), 1),
     }  # fmt: skip
@@ -50,13 +45,16 @@ def reproduce(name: str, budget: Budget, out: Path, say: Say = print, only: list
     return result
 
 
-def _measured(wanted: Table, row: Row, folder: Path, say: Say) -> dict[str, Any]:
-    """What a row is worth; from its file, where it was measured before with the same configuration."""
-    kept = folder / ROW
-    if kept.exists():
-        before = json.loads(kept.read_text(encoding="utf-8"))
-        if before["config_sha256"] == row.config.sha256():
-            return before
+def _kept(row: Row, folder: Path) -> dict[str, Any] | None:
+    """What a row was worth when it was measured with the same configuration, with what its table notes of it today; None: it was not."""
+    if not (folder / ROW).exists():
+        return None
+    before = json.loads((folder / ROW).read_text(encoding="utf-8"))
+    return {**before, "note": row.note} if before["config_sha256"] == row.config.sha256() else None
+
+
+def _measure(wanted: Table, row: Row, folder: Path, say: Say) -> None:
+    """Train and judge a row, and write what it is worth to its file."""
     started = time.monotonic()
     result = run.train(row.config, folder, say)
     learned = artifact.load(folder / "artifact")
@@ -64,8 +62,7 @@ def _measured(wanted: Table, row: Row, folder: Path, say: Say) -> dict[str, Any]
     spread = _spread(learned)
     told = _told(wanted, row, result, weak, spread)
     told["seconds"] = round(time.monotonic() - started, 1)
-    files.write_json(kept, told)
-    return told
+    files.write_json(folder / ROW, told)
 
 
 def _told(wanted: Table, row: Row, result: dict[str, Any], weak: np.ndarray, spread: float) -> dict[str, Any]:
@@ -83,17 +80,8 @@ def _told(wanted: Table, row: Row, result: dict[str, Any], weak: np.ndarray, spr
         "classical": None if best is None else {"name": best, "value": baselines[best]},
         "gap": {"strong": result["incentive_gap"]["mean"], "strong_max": result["incentive_gap"]["max"], "weak": float(weak.mean()),
                 "per_agent": result["incentive_gap"]["per_agent"], "method": result["incentive_gap"]["method"]},
-        "participation_violation": result["participation_violation"], "steps": result["steps"], "note": _note(row, published, optimum),
+        "participation_violation": result["participation_violation"], "steps": result["steps"], "note": row.note,
     }  # fmt: skip
-
-
-def _note(row: Row, published: float | None, optimum: dict[str, Any]) -> str:
-    """What the table says of itself, and that a published number above what any rule without a gap can earn is a sign of a gap."""
-    bound = optimum["value"] if optimum["value"] is not None else optimum["upper_bound"]
-    if published is None or bound is None or published <= bound * (1 + ROUNDING):
-        return row.note
-    above = f"published {100 * (published / bound - 1):.2g} % above what any strategyproof rule earns"
-    return f"{row.note}; {above}" if row.note else above
 
 
 def _weak(learned: Any, say: Say) -> np.ndarray:

@@ -3,13 +3,14 @@
 A table says whose it is, by which search its gaps were found (`search`) and on how many profiles its means are (`profiles`), and has
 rows. A row is what was printed for one setting (`published`) and a problem file in parts: `problem`, `rule` (the table's, unless it has
 its own), and under `quick` and `full` the training that each budget affords; a row without `quick` is for the full budget alone. What
-a table says for all rows stands once, under `quick` and `full` of its own.
+a table says for all rows stands once, under `quick` and `full` of its own. A row's `note` is about the row and no part of its problem
+file: it may change, and what was measured stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ FOLDER = Path(__file__).parent / "tables"
 
 
 class Budget(StrEnum):
-    """What may be spent: `quick` is 30 minutes of two cores for a table, up to two bidders and two items; `full` is the paper's scale,
-    for an accelerator."""
+    """What may be spent: `quick` trains the small settings, one to some seventeen minutes a table on one core or two; `full` the larger
+    settings too, and is meant for an accelerator."""
 
     quick = "quick"
     full = "full"
@@ -62,11 +63,26 @@ def names() -> list[str]:
 def table(name: str, budget: Budget) -> Table:
     """A table as one budget affords it. Raises ConfigError for a name that is none."""
     if name not in names():
-        raise ConfigError(f"NAME = '{name}': is no table that can be rebuilt; {nearest(name, names())}.")
+        raise ConfigError(f"'{name}' is no table that can be rebuilt; {nearest(name, names())}.")
     plain = yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
     common = {key: plain.get(key) or {} for key in Budget}
     rows = [_row(each, plain, common[budget], budget) for each in plain["rows"] if budget in each]
     return Table(name=name, paper=plain["paper"], search=plain["search"], profiles=plain["profiles"], rows=tuple(rows))
+
+
+def chosen(name: str, budget: Budget, only: Collection[str]) -> Table:
+    """A table with the rows named in `only` alone, or with all where none is named. Raises ConfigError for what is no table or no row
+    of it within the budget."""
+    within = table(name, budget)
+    beyond = {row.name: other for other in Budget if other is not budget for row in table(name, other).rows}
+    known = [row.name for row in within.rows]
+    for each in only:
+        if each not in known and each in beyond:
+            raise ConfigError(f"--only {each} is a row of the budget {beyond[each]} alone; write --budget {beyond[each]}, "
+                              f"or one of {', '.join(known)}.")
+        if each not in known:
+            raise ConfigError(f"--only {each} is no row of {name}; {nearest(each, known)}.")
+    return replace(within, rows=tuple(row for row in within.rows if not only or row.name in only))
 
 
 def _row(row: Mapping[str, Any], plain: Mapping[str, Any], common: Mapping[str, Any], budget: Budget) -> Row:

@@ -46,6 +46,7 @@ class AffineModel(RuleModel):
 class Listing(AffineModel):
     """Affine maximisers that list all deterministic allocations."""
 
+    serves: ClassVar[str] = f"at most {LISTED:,} allocations of M items to N bidders, (N + 1)^M"
     memory_keys: ClassVar[tuple[str, ...]] = ("problem.bidders", "problem.items", "training.batch")
 
     def unfit(self, problem: Any) -> str | None:
@@ -77,10 +78,12 @@ class VVCA(Listing):
 
 class CountBoosts(AffineModel):
     """All deterministic allocations, a million and more of them, with a boost for how many items each bidder gets; the best is found by
-    a dynamic programme. Additive values."""
+    a dynamic programme."""
 
     kind: Literal["affine_by_count"] = "affine_by_count"
     builder: ClassVar[Any] = "icsap_jax.auctions.rules.affine.counts:affine_by_count"
+    serves: ClassVar[str] = (f"additive values, and at most {COUNTED:,} ways in which bidders may share the number of items, "
+                             "(N + M)! / (N! M!)")
     memory_keys: ClassVar[tuple[str, ...]] = ("problem.bidders", "problem.items", "training.batch")
     training: ClassVar[dict[str, Any]] = {**AffineModel.training, "steps": 2000, "batch": 512}
 
@@ -126,6 +129,7 @@ class AMenuNet(Menus):
 
     kind: Literal["amenunet"] = "amenunet"
     builder: ClassVar[Any] = "icsap_jax.auctions.rules.affine.amenunet:amenunet"
+    heeds: ClassVar[tuple[str, ...]] = ("contexts",)
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "amenunet", "menu_size": 8, "embedding": 4, "width": 8, "heads": 2, "layers": 2}]
     # Picked from warmly, a long menu learns to sell everything to one bidder, and does not leave that again.
     training: ClassVar[dict[str, Any]] = {

@@ -19,7 +19,8 @@ class CITransNet(RuleModel):
     builder: ClassVar[Any] = "icsap_jax.auctions.rules.contexts.citransnet:citransnet"
     problems: ClassVar[tuple[str, ...]] = ("auction",)
     statements: ClassVar[tuple[str, ...]] = ("feasible allocations by construction", "individually rational by construction")
-    heeds: ClassVar[tuple[str, ...]] = ("budgets",)
+    serves: ClassVar[str] = "additive values or unit demand"
+    heeds: ClassVar[tuple[str, ...]] = ("budgets", "contexts")
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "citransnet", "width": 4, "heads": 1, "layers": 1, "embedding": 2}]
     memory_keys: ClassVar[tuple[str, ...]] = ("rule.width", "rule.layers", "training.batch")
 
@@ -54,7 +55,8 @@ class CITransNet(RuleModel):
 
     @classmethod
     def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
-        """Many different contexts in each step, and few reports for each of them; with many items those are refined, as for other rules."""
+        """Many different contexts in each step, and few reports for each of them; with more than three items those are refined, as for
+        other rules, and the price of the gap ends lower. Where bidders' values depend on each other, the response is `candidates`."""
         items = problem.get("items")
         many = isinstance(items, int) and items > 3
         response = {"kind": "exchange", "reports": 8, "anywhere": 8 if many else 4, "steps": 6 if many else 0}

@@ -24,6 +24,7 @@ from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
 from icsap_jax.auctions.rules.gemnet.grid import Grid, bundles, finest
 from icsap_jax.auctions.rules.networks import Perceptron, Scale, Support, support_of
 from icsap_jax.bilevel.types import Array, Rule
+from icsap_jax.config import ConfigError
 
 NOBODY_PAYS = 4.0  # times the most that everything can be worth: the price of what is not for sale
 
@@ -94,6 +95,9 @@ def _with_nothing(prices: Array) -> Array:
 
 
 def gemnet(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rule:
-    """Fresh networks, and tables that offer nothing."""
+    """Fresh networks, and tables that offer nothing. Raises ConfigError where bidders' values depend on each other in a file of bids."""
+    if not problem.independent(env):
+        raise ConfigError("rule.kind = gemnet: judges prices by each bidder's own values, and this prior ties bidders to each other; write "
+                          "another rule, such as affine_maximiser.")
     support = support_of(problem, env)
     return Rule.of(GemNet(problem, support, finest(problem, *support, model.cells), list(model.hidden), nnx.Rngs(key)))

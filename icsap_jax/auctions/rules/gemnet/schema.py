@@ -26,7 +26,11 @@ class GemNet(RuleModel):
     statements: ClassVar[tuple[str, ...]] = (
         "feasible allocations by construction", "individually rational by construction", "strategyproof by construction",
     )
+    serves: ClassVar[str] = (f"two bidders or more with additive values or unit demand, at most {MOST_ITEMS} items and {MOST_VALUES} "
+                             "values in all, N·M; revenue alone, without constraints, budgets, contexts or a population; priors under "
+                             "which bidders are independent of each other")
     strategyproof: ClassVar[bool] = True
+    trained_by: ClassVar[str] = "compatible"
     memory_keys: ClassVar[tuple[str, ...]] = ("rule.hidden", "rule.cells", "training.batch")
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "gemnet", "hidden": [8], "cells": 400, "sample": 64, "rounds": 1}]
 
@@ -57,6 +61,8 @@ class GemNet(RuleModel):
                     f"here are {problem.bidders} bidders and {problem.items} items")
         if problem.objective != "revenue" or problem.constraints or problem.budgets is not None or problem.contexts is not None:
             return "changes prices for revenue alone, without constraints, budgets or contexts"
+        if problem.population is not None:
+            return "changes prices for bidders who are all rational, and here is a population"
         if problem.prior.ties_agents(problem.bidders, problem.items, Path()):
             return "judges prices by each bidder's own values, and this prior ties bidders to each other"
         return None

@@ -20,6 +20,7 @@ class RochetNet(RuleModel):
     statements: ClassVar[tuple[str, ...]] = (
         "feasible allocations by construction", "individually rational by construction", "strategyproof by construction",
     )
+    serves: ClassVar[str] = "one bidder; with `symmetric: true` one with additive values or unit demand"
     strategyproof: ClassVar[bool] = True
     memory_keys: ClassVar[tuple[str, ...]] = ("rule.menu_size", "training.batch")
     examples: ClassVar[list[dict[str, Any]]] = [

@@ -19,7 +19,7 @@ also hears its strongest rival's report, on which its price in the end depends, 
 
 A bidder with unit demand chooses by a second softmax among nothing and the items, each worth to it the surplus above; its utility is the
 potential of that softmax, so that the same identity holds (`one_item`). What a bidder won and did not choose stays unsold, unless prices
-keep bidders apart: where nearly everything is to be sold (two bidders, two items, values U[2, 3]), RegretNet is the better choice.
+keep bidders apart: where nearly everything is to be sold (values U[2, 3], say), that costs something.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ class Symmetric(RuleModel):
 
     problems: ClassVar[tuple[str, ...]] = ("auction",)
     statements: ClassVar[tuple[str, ...]] = HELD
+    serves: ClassVar[str] = "additive values or unit demand"
     memory_keys: ClassVar[tuple[str, ...]] = (*KEYS, "rule.hidden")
 
     def unfit(self, problem: Problem) -> str | None:
@@ -91,8 +92,8 @@ class RegretFormer(Symmetric):
 
 class Contest(Symmetric):
     """Prices and temperatures by an exchangeable network, shares by a softmax contest, and the payments that make such a contest truthful:
-    what is left to gain by lying is only what offers depend on the bidder's own report. Ours. For additive bidders; with unit demand, where
-    nearly everything is to be sold, RegretNet earns more."""
+    what is left to gain by lying is only what offers depend on the bidder's own report. Ours. Made for additive bidders: with unit demand
+    an item that its winner does not choose stays unsold."""
 
     kind: Literal["contest"] = "contest"
     builder: ClassVar[Any] = "icsap_jax.auctions.rules.regret.contest:contest"

@@ -20,6 +20,7 @@ class MyersonNet(RuleModel):
     statements: ClassVar[tuple[str, ...]] = (
         "feasible allocations by construction", "individually rational by construction", "strategyproof by construction",
     )
+    serves: ClassVar[str] = "one item"
     strategyproof: ClassVar[bool] = True
     memory_keys: ClassVar[tuple[str, ...]] = ("problem.bidders", "rule.groups", "rule.lines", "training.batch")
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "myersonnet", "groups": 2, "lines": 3}]
@@ -37,7 +38,7 @@ class MyersonNet(RuleModel):
 
     def unfit(self, problem: Any) -> str | None:
         """More than one item."""
-        return None if problem.items == 1 else f"sells one item, and here are {problem.items}"
+        return None if problem.items == 1 else f"sells {self.serves}, and here are {problem.items}"
 
     def memory(self, problem: Any, training: Any) -> int:
         """Bytes: every line at every bid and at every price, three times with what is kept to differentiate them; prices are
