@@ -20,7 +20,6 @@ import numpy as np
 
 from icsap_jax.auctions.myerson import fingerprint, upper_hull, value_grid
 from icsap_jax.auctions.priors.base import decimal
-from icsap_jax.config import Config, ConfigError
 from icsap_jax.exact import lp
 
 # (payments, values received, value kept) in what each objective counts, once; no others are linear in them.
@@ -31,11 +30,7 @@ PROVEN = 1e-9  # relative difference between the mixture and what its prices pro
 
 
 class Unattainable(Exception):
-    """No auction meets the limits. `reached`: the most of the limit's own objective that any comes to, where there is one limit."""
-
-    def __init__(self, reached: float | None):
-        super().__init__("no auction meets the limits")
-        self.reached = reached
+    """No auction meets the limits."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +127,7 @@ def best(items: Sequence[Item], aim: np.ndarray, limits: np.ndarray, bounds: np.
             return None
         account = sold_apart(items, aim)
         return Best(float(aim @ account), account, np.zeros(0))
-    size = np.abs(aim).sum() + 1e-300
+    size = np.abs(aim).sum() or 1.0
     # Money may be handed back to bidders, whoever they are: a direction in which accounts may move for ever.
     handed_back = np.array([-1.0, 0.0, 0.0])
     accounts = [sold_apart(items, weights) for weights in (np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 1.0]))]
@@ -151,17 +146,10 @@ def best(items: Sequence[Item], aim: np.ndarray, limits: np.ndarray, bounds: np.
         proposed = sold_apart(items, weights)
         if weights @ proposed + prices @ bounds <= found.value + PROVEN * (abs(found.value) + size):
             if found.x[len(columns) :].max() > 1e-7:
-                raise Unattainable(_most(items, limits, bounds))
+                raise Unattainable("no auction meets the limits")
             return Best(found.value, found.x[: len(columns)] @ columns, prices)
         accounts.append(proposed)
     raise lp.LpError(f"The best auction under limits was not settled in {ROUNDS} rounds.")
-
-
-def _most(items: Sequence[Item], limits: np.ndarray, bounds: np.ndarray) -> float | None:
-    """Of one limit that cannot be met, limit·account ≤ bound: −limit·account at its largest."""
-    if len(limits) > 1 or limits[0, 0] > 0:
-        return None
-    return float(-limits[0] @ sold_apart(items, -limits[0]))
 
 
 def aim_of(problem: Any, env: Any) -> np.ndarray | None:
@@ -198,16 +186,3 @@ def surplus(problem: Any, env: Any) -> float | None:
         return None
     all_paid = np.array([0.0, aim[0] + aim[1], aim[2]])
     return float(all_paid @ sold_apart(items_of(env.prior.marginals(), decimal(env.outside)), all_paid))
-
-
-def refuse_unattainable(problem: Any, env: Any, config: Config) -> None:
-    """Raise ConfigError where it is known that no auction meets the constraints."""
-    if problem.items > 1:  # together items may earn what they do not apart
-        return
-    try:
-        apart(problem, env)
-    except Unattainable as fault:
-        if fault.reached is None:
-            raise ConfigError(f"{config.source}: problem.constraints cannot be met by any auction that bidders enter freely.") from None
-        raise ConfigError(f"{config.source}: problem.constraints.0: '{problem.limits[0].name}' is met by no auction that bidders enter "
-                          f"freely; the most that any reaches is {fault.reached:.6g}.") from None

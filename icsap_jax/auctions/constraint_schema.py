@@ -46,7 +46,7 @@ class AtLeast(OnAverage):
 
 
 class AtMost(OnAverage):
-    """An expected objective may not exceed a value: what bidders are charged altogether, say."""
+    """An expected objective may not exceed a value: what bidders keep altogether (`utility`), say."""
 
     kind: Literal["at_most"] = "at_most"
     builder: ClassVar[Any] = "icsap_jax.auctions.constraints:at_most"

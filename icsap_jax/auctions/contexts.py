@@ -16,6 +16,7 @@ from jax.tree_util import register_dataclass
 
 from icsap_jax.auctions.priors.base import leaf
 from icsap_jax.bilevel.types import Array
+from icsap_jax.config import ConfigError
 
 Seen = tuple[Array, Array]
 Bounds = tuple[Array, Array]
@@ -106,6 +107,43 @@ class Discrete:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a rule that heeds contexts is asked with: reports […, N, types], and of `items` items and of as many bidders as report vectors
+    of `dimension` numbers, or kinds where that is None; `seen`: whether there are contexts at all."""
+
+    types: int
+    items: int
+    seen: bool
+    dimension: int | None
+
+    @classmethod
+    def by(cls, contexts: Continuous | Discrete | None, items: int, types: int) -> Asked:
+        """Where these are the contexts, None: there are none."""
+        return cls(types, items, contexts is not None, contexts.dimension if isinstance(contexts, Continuous) else None)
+
+    def require(self, reports: Array, bidders: Array | None, items: Array | None) -> None:
+        """Raise ConfigError where something is missing or of another shape; numbers are not looked at. Contexts may have fewer leading
+        axes than reports, for all of which they then hold."""
+        found = {"reports": reports, "bidders": bidders, "items": items}
+        given = {name: np.shape(each) for name, each in found.items() if each is not None}
+        agents = given["reports"][-2] if len(given["reports"]) > 1 else "N"
+        each = () if self.dimension is None else (self.dimension,)
+        wanted = {"reports": (agents, self.types), "bidders": (agents, *each), "items": (self.items, *each)}
+        wanted = wanted if self.seen else {"reports": wanted["reports"]}
+        lead = given["reports"][:-2]
+        fits = given.keys() == wanted.keys() and all(
+            shape[len(shape) - len(wanted[name]):] == wanted[name] and _within(shape[: len(shape) - len(wanted[name])], lead)
+            for name, shape in given.items()
+        )
+        if not fits:
+            reports_, *public = (f"{name} {_axes(('B', *shape))}" for name, shape in wanted.items())
+            kinds = ", kinds counted from 0" if self.dimension is None else ""
+            beside = f"contexts beside {reports_}: {' and '.join(public)}{kinds}" if public else f"{reports_} and nothing else"
+            got = ", ".join(f"{name} {_axes(shape)}" for name, shape in given.items())
+            raise ConfigError(f"rule: needs {beside}; it was given {got}{'' if len(given) > 1 else ' alone'}.")
+
+
+@dataclass(frozen=True)
 class Known:
     """The least, the largest and the mean value given contexts, as constants that a rule may hold; `low`, `high` and `mean` are tables.
     Called with what is seen and a type of number, it gives the three, […, N, M] each."""
@@ -143,6 +181,15 @@ def at(table: Array, seen: Seen) -> Array:
     """Of numbers [kinds of bidders, kinds of items, …] those of these bidders and items, [… , N, M, …]."""
     bidders, items = seen
     return table[bidders[..., :, None], items[..., None, :]]
+
+
+def _within(shape: tuple, lead: tuple) -> bool:
+    """Whether leading axes are the last of `lead`, or 1."""
+    return len(shape) <= len(lead) and all(own in (of_reports, 1) for own, of_reports in zip(shape[::-1], lead[::-1], strict=False))
+
+
+def _axes(shape: tuple) -> str:
+    return f"[{', '.join(map(str, shape))}]"
 
 
 def _beside(numbers: Array, other: Array) -> Array:

@@ -125,10 +125,17 @@ def highest_value(marginals: Sequence[Any]) -> float:
     return float(np.sum(width * (1.0 - np.prod(below, axis=0))))
 
 
+def highest_value_at_most(marginals: Sequence[Any]) -> float:
+    """What the expected highest of values ≥ 0 cannot exceed, however they depend on each other: ∫ min(1, Σ_i P(v_i > x)) dx. Of values
+    that may be negative: of their positive parts."""
+    width, below = _common_cdf(marginals)
+    return float(np.sum(width * np.minimum((1.0 - below).sum(axis=0), 1.0)))
+
+
 def _common_cdf(marginals: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Cells that cut [0, highest value], their widths [C], and every bidder's cdf at their midpoints [N, C]."""
     distinct = {fingerprint(marginal): marginal for marginal in marginals}
-    edges = np.unique(np.concatenate([[0.0], *(value_grid(marginal) for marginal in distinct.values())]))
+    edges = np.unique(np.concatenate([[0.0], *(np.maximum(value_grid(marginal), 0.0) for marginal in distinct.values())]))
     middle = (edges[1:] + edges[:-1]) / 2
     below = {key: np.asarray(marginal.cdf(middle), dtype=np.float64) for key, marginal in distinct.items()}
     return np.diff(edges), np.stack([below[fingerprint(marginal)] for marginal in marginals])

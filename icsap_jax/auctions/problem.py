@@ -20,7 +20,7 @@ import numpy as np
 from jax.tree_util import register_dataclass
 
 from icsap_jax import objectives
-from icsap_jax.auctions import aims
+from icsap_jax.auctions import attainable
 from icsap_jax.bilevel.bounded import Population
 from icsap_jax.bilevel.types import Array, Box, Draw, Outcome, Rule, Tree
 from icsap_jax.config import Config, ConfigError
@@ -243,9 +243,9 @@ def check(problem: Auction, env: AuctionEnv, config: Config) -> None:
                           "take an item: shift the prior, or cut it off at 0.")
     if env.budget is not None and (least := float(np.asarray(env.budget.support()[0]).min())) < 0:
         raise ConfigError(f"{config.source}: problem.budgets reaches down to {least:g}; a budget should be at least 0.")
-    if problem.limits and env.contexts is None:
+    if problem.limits:
         for scenario in problem.scenarios(env):
-            aims.refuse_unattainable(problem, scenario, config)
+            attainable.refuse_unattainable(problem, scenario, config)
     if env.synergy is None:
         return
     synergy, apart = np.asarray(env.synergy.support()[0], np.float64)[:, 0], low.sum(-1)

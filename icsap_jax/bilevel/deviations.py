@@ -8,6 +8,7 @@ was found is judged in float64. So the gap is a true lower bound, never an artef
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -24,6 +25,7 @@ from icsap_jax.bilevel.responses import beside, climb, deviated_utility, pure_ac
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
 
 TILE = 100  # profiles searched at once: tiles that fit the cache are faster than all profiles together
+HELD = 2**21  # numbers reported at once while a grid is scored: a network's own, many times as many, then fit in some gigabyte
 JOINT_BUDGET = 45_000  # points a joint grid may have; a lone agent's decisions on them serve every profile
 
 
@@ -86,6 +88,21 @@ def candidates(search: Search, box: Box, truth: Array) -> Array:
     return jnp.concatenate([joint, *alone, shrunk])
 
 
+def _in_pieces(utility: Callable[[Array], Array], grid: Array, truth: Array) -> Array:
+    """Utilities of a grid [K, …] of deviations, so many of them at once that no more than `HELD` numbers are reported: of five bidders for
+    ten items, all 1543 of a tile would hold 16 GB."""
+    agents, width = truth.shape[-2:]
+    rows = grid.shape[1] if agents == 1 else truth.shape[0]  # a lone agent's grid serves all profiles
+    size = max(1, HELD // (agents * rows * agents * width))
+    if size >= grid.shape[0]:
+        return utility(grid)
+    pieces = -(-grid.shape[0] // size)
+    size = -(-grid.shape[0] // pieces)
+    padded = jnp.pad(grid, ((0, pieces * size - grid.shape[0]), *[(0, 0)] * (grid.ndim - 1)), mode="edge")
+    found = jax.lax.map(utility, padded.reshape(pieces, size, *grid.shape[1:]))
+    return found.reshape(pieces * size, *found.shape[2:])[: grid.shape[0]]
+
+
 @partial(jax.jit, static_argnames=("problem", "search"))
 def find(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw, action: Array | None = None) -> Array:
     """The best deviations found [P, I, N, T]: the best grid point, the best of each region once refined, and those carried to the end.
@@ -100,7 +117,7 @@ def find(problem: Problem, search: Search, env: Tree, rule: Rule, draw: Draw, ac
             return deviated_utility(problem, env, rule, draw, truth, deviations)
         return _chosen_utility(problem, env, draw, standing, truth, deviations)
 
-    scored = jnp.broadcast_to(utility(grid), (grid.shape[0], *truth.shape[:-1]))  # [K, I, N]
+    scored = jnp.broadcast_to(_in_pieces(utility, grid, truth), (grid.shape[0], *truth.shape[:-1]))  # [K, I, N]
     regions = min(search.starts, grid.shape[0])
     size = -(-grid.shape[0] // regions)
     padded = jnp.pad(scored, ((0, regions * size - grid.shape[0]), (0, 0), (0, 0)), constant_values=-jnp.inf)

@@ -11,6 +11,7 @@ import pytest
 from flax import nnx
 from scipy import stats
 from scipy.optimize import linprog
+from typer.testing import CliRunner
 
 from icsap_jax import config
 from icsap_jax.auctions import aims
@@ -20,6 +21,7 @@ from icsap_jax.auctions.priors.marginals import Step
 from icsap_jax.auctions.problem import Decision
 from icsap_jax.bilevel.fit import Trainer, member, run
 from icsap_jax.bilevel.types import Rule
+from icsap_jax.cli import app
 from icsap_jax.config import ConfigError
 from icsap_jax.run import initial_state, posed
 
@@ -68,11 +70,60 @@ def test_a_price_is_what_a_little_more_of_the_constraint_costs():
     assert here.value == pytest.approx(WELFARE @ here.account, abs=1e-8)
 
 
-def test_a_slack_floor_costs_nothing_and_a_missed_one_is_named():
+def test_a_slack_floor_costs_nothing():
     free = answer(objective="welfare", constraints=[{**FLOOR, "value": 0.3}])  # giving it away to the highest earns a third
     assert free["value"] == pytest.approx(2 / 3, abs=1e-8) and free["dual"] == {"at_least revenue": 0.0}
-    with pytest.raises(ConfigError, match=r"problem.constraints.0: 'at_least revenue' is met by no auction .* reaches is 0.416667"):
-        posed(parsed(objective="welfare", constraints=[{**FLOOR, "value": 0.42}]))
+
+
+def bound(kind: str, objective, value: float) -> dict:
+    return {"kind": kind, "objective": objective, "value": value}
+
+
+ONE, TWO = {"items": 1}, {"items": 2}
+JOINT = TWO | {"prior": {"kind": "copula", "correlation": np.kron([[1, 0.5], [0.5, 1]], np.eye(2)).tolist(), "marginals": UNIFORM}}
+
+
+@pytest.mark.parametrize(("problem", "constraints", "sentence"), [
+    (ONE, [bound("at_least", "revenue", 0.42)],
+     r"constraints\.0\.value = 0\.42: 'at_least revenue' can be met by no auction .*; the most that any reaches is 0\.416667; write less"),
+    (TWO, [bound("at_least", "revenue", 1.34)], r"0\.value = 1\.34: .* all they value is worth 1\.3333; write less"),
+    (TWO, [bound("at_most", "revenue", -1)], r"0\.value = -1: 'at_most revenue' can be met by no rule here, as none pays bidders; it is at "
+     r"least 0; write more"),
+    (ONE, [bound("at_least", "utility", 0.7)], r"no rule here, as none pays bidders; all they value is worth 0\.66667"),
+    (TWO, [bound("at_most", "welfare", 2), bound("at_least", {"revenue": 2, "welfare": 1}, 4.1)], r"constraints\.1\.value .* at most 4; "),
+    (TWO, [bound("at_least", "equality", 0.1)], r"'at_least equality' can be met by no auction .* it is at most 0; write less"),
+    (TWO, [bound("at_least", "maximin", 0.7)], r"as none pays bidders; it is at most 0\.66667; write less"),
+    (TWO, [bound("at_least", "revenue", 0.6), bound("at_most", "welfare", 0.5)], r"'at_least revenue' 0\.6 and 'at_most welfare' 0\.5 can "
+     "each be met, but not together"),
+    (ONE, [bound("at_least", "revenue", 0.4), bound("at_least", "welfare", 0.65)], "can each be met, but not together"),
+    ({"bidders": 1, **TWO}, [bound("at_least", "revenue", 0.56)], r"it is at most 0\.5492; write less"),  # the best menu of one bidder
+    (TWO | {"budgets": {"kind": "uniform", "low": 0, "high": 0.5}}, [bound("at_least", "revenue", 0.51)], r"at most 0\.5; write less"),
+    (TWO | {"outside_value": 1.0}, [bound("at_least", "profit", 2.01)], r"it is at most 2; write less"),
+    (TWO | {"contexts": {"kind": "discrete", "bidders": 2, "items": 2}}, [bound("at_least", "revenue", 1.34)], "worth 1.3333"),
+    (JOINT, [bound("at_least", "welfare", 1.6)], r"worth 1\.5; write less"),  # of two uniform values, whatever joins them: .75
+])
+def test_what_no_rule_can_keep_is_refused_with_the_value_and_what_can_be_reached(problem, constraints, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        posed(parsed(**problem, constraints=constraints))
+
+
+@pytest.mark.parametrize(("problem", "constraints"), [
+    (ONE, [bound("at_least", "revenue", 5 / 12)]),
+    (ONE, [bound("at_most", "revenue", 0.0)]),
+    (ONE, [bound("at_least", "welfare", 2 / 3), bound("at_least", "revenue", 1 / 3)]),
+    (TWO, [bound("at_least", "revenue", 0.87), bound("at_most", "revenue", 0.9)]),
+    (TWO | {"population": {"share": 0.5, "precision": 1}}, [bound("at_least", "revenue", 1.5)]),  # who errs may pay more than its value
+    (JOINT, [bound("at_least", "welfare", 4 / 3)]),
+])
+def test_what_can_be_kept_is_not_refused(problem, constraints):
+    posed(parsed(**problem, constraints=constraints))
+
+
+def test_a_dry_run_and_the_optimum_refuse_what_training_would(root):
+    for command in (["train", "--dry-run"], ["optimum"]):
+        done = CliRunner().invoke(app, [command[0], str(root / "configs/auctions/aims/welfare_for_revenue_2x2.yaml"), *command[1:],
+                                        "problem.constraints.0.value=1.9"])
+        assert done.exit_code == 2 and "problem.constraints.0.value = 1.9: 'at_least revenue' can be met by no auction" in done.stderr
 
 
 def test_where_money_is_to_be_handed_back_for_ever_nothing_is_claimed():

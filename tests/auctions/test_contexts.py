@@ -211,6 +211,8 @@ def test_a_saved_rule_is_asked_with_its_contexts(tmp_path: Path) -> None:
     replayed = replay.replay(artifact.load(folder))
     assert replayed["parameters"] == 0.0
     assert replayed["stablehlo"] <= REPLAY_TOLERANCE
+    with pytest.raises(ConfigError, match=r"rule: needs contexts .* it was given reports \[1, 2, 1\] alone"):
+        artifact.load(folder).rule(np.zeros((1, 2, 1), np.float32))
     rows, answers = tmp_path / "rows.csv", tmp_path / "answers.csv"
     rows.write_text("bidder1_context1,bidder2_context1,item1_context1,bidder1_item1,bidder2_item1\n0.5,-0.5,1,0.3,0.2\n")
     assert tables.apply(folder, rows, answers) == 1
@@ -220,6 +222,21 @@ def test_a_saved_rule_is_asked_with_its_contexts(tmp_path: Path) -> None:
     rows.write_text("bidder1_context1,bidder1_context2,bidder2_context1,item1_context1,bidder1_item1,bidder2_item1\n0,0,0,0,0,0\n")
     with pytest.raises(ConfigError, match=r"rows\.csv, row 1: 'bidder1_context2' is not a column here"):
         tables.apply(folder, rows, answers)
+
+
+@pytest.mark.parametrize(("given", "shapes", "message"), [
+    ({}, [(1, 2, 2)], r"contexts beside reports \[B, 2, 2\]: bidders \[B, 2, 3\] and items \[B, 2, 3\]; .* reports \[1, 2, 2\] alone\."),
+    ({}, [(1, 2, 2), (1, 2, 4), (1, 2, 3)], r"needs contexts .* bidders \[1, 2, 4\], items \[1, 2, 3\]\."),
+    ({}, [(1, 2, 2), (3, 2, 3), (1, 2, 3)], r"needs contexts .* bidders \[3, 2, 3\]"),
+    ({}, [(2,), (1, 2, 3), (1, 2, 3)], r"needs contexts beside reports \[B, N, 2\].* given reports \[2\]"),
+    ({"contexts": KINDS, "prior": NORMAL}, [(1, 2, 2)], r"bidders \[B, 2\] and items \[B, 2\], kinds counted from 0; .* alone\."),
+    ({"contexts": None}, [(1, 2, 2), (1, 2), (1, 2)], r"needs reports \[B, 2, 2\] and nothing else; .* bidders \[1, 2\], items \[1, 2\]\."),
+])
+def test_a_rule_asked_without_its_contexts_says_what_it_needs(given: dict[str, Any], shapes: list[tuple], message: str) -> None:
+    """The same of contexts in other shapes, and of such where there are none. Nothing is computed."""
+    *_, rule = auction(**given)
+    with pytest.raises(ConfigError, match=message):
+        jax.eval_shape(rule, *(jnp.zeros(shape) for shape in shapes))
 
 
 @pytest.mark.parametrize(

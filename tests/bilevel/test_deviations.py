@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 
 from icsap_jax.auctions.problem import Decision
+from icsap_jax.bilevel import deviations
 from icsap_jax.bilevel.deviations import JOINT_BUDGET, TILE, Search, box_gap, candidates, double, find, judge, reaction, single
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.config import parse
@@ -256,3 +257,18 @@ def test_the_gap_of_a_persuasion_game_is_bayes_rule_by_hand() -> None:
     assert max(wanted) > 0.01
     np.testing.assert_allclose(found.gap[:, 0], wanted, atol=ROUNDING)
     np.testing.assert_allclose(found.weight[:, 0], mass, atol=ROUNDING)
+
+
+def test_a_grid_scored_in_pieces_is_scored_the_same(monkeypatch) -> None:
+    """The last piece is filled up with the grid's last point, whose repetitions are cut off again."""
+    grid, truth = jax.random.uniform(jax.random.key(0), (11, 4, 2, 3)), jnp.zeros((4, 2, 3))
+    asked = []
+
+    def utility(deviations):
+        asked.append(len(deviations))
+        return deviations.sum(-1) ** 2
+
+    whole = deviations._in_pieces(utility, grid, truth)
+    monkeypatch.setattr(deviations, "HELD", 3 * 2 * 4 * 2 * 3)  # three points for each agent of each profile
+    np.testing.assert_array_equal(deviations._in_pieces(utility, grid, truth), whole)
+    assert asked == [11, 3]

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from icsap_jax.auctions.contexts import Known
+from icsap_jax.auctions.contexts import Asked, Known
 from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
 from icsap_jax.auctions.rules.attention import Crossed
 from icsap_jax.auctions.rules.networks import Contexts, Perceptron, Support, support_of
@@ -27,10 +27,11 @@ from icsap_jax.bilevel.types import Array, Rule
 
 
 class CITransNet(nnx.Module):
-    """See the module. `known` tells what contexts say of values, None where that is left to be learned."""
+    """See the module. `asked`: with what; `known` tells what contexts say of values, None where that is left to be learned."""
 
-    def __init__(self, problem: Auction, support: Support, contexts: Contexts, known: Known | None, model: Any, rngs: nnx.Rngs):
-        self.problem, self.known, self.contexts = problem, known, contexts
+    def __init__(self, problem: Auction, support: Support, asked: Asked, contexts: Contexts, known: Known | None, model: Any,
+                 rngs: nnx.Rngs):  # fmt: skip
+        self.problem, self.asked, self.known, self.contexts = problem, asked, known, contexts
         low, high = (bound[:, : problem.items] for bound in support)
         self.low, self.span = float(low.min()), float(max(high.max() - low.min(), 1e-12))
         told = 1 + 2 * contexts.size + (0 if known is None else 4)
@@ -40,6 +41,7 @@ class CITransNet(nnx.Module):
         self.layers = nnx.List([Crossed(model.width, model.heads, count, rngs) for count in outputs])
 
     def __call__(self, reports: Array, bidders: Array | None = None, items: Array | None = None) -> Decision:
+        self.asked.require(reports, bidders, items)
         lead, agents, goods = reports.shape[:-2], reports.shape[-2], self.problem.items
         bids = reports[..., :goods]
         if bidders is None or items is None:
@@ -86,4 +88,5 @@ def citransnet(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rul
         with jax.ensure_compile_time_eval():
             known = env.contexts.known(env.prior)
     contexts = Contexts(problem, env, model.embedding, rngs)
-    return Rule.of(CITransNet(problem, support_of(problem, env), contexts, known, model, rngs))
+    asked = Asked.by(env.contexts, problem.items, problem.items + problem.budgets)
+    return Rule.of(CITransNet(problem, support_of(problem, env), asked, contexts, known, model, rngs))
