@@ -178,7 +178,43 @@ def table_remarks() -> str:
     return "\n".join(f"- {'; '.join(places)}: {text}" for text, places in told.items())
 
 
+AIMS_HEAD = ["problem", "rule", "objective", "learned", "exact optimum", "constraint missed by", "incentive gap", "seconds"]
+
+
+def aim_rows() -> list[list[str]]:
+    """One row for each committed auction with an aim, a response or bidders of another kind."""
+    found = []
+    for path in sorted((RESULTS / "auctions").glob("*/*.json")):
+        row = json.loads(path.read_text())
+        value, best, missed = row["objective"], row["optimum"]["value"], row["details"].get("averages") or {}
+        gap = row["incentive_gap"]["mean"]
+        found.append([
+            f"`{path.parent.name}/{path.stem}`", f"`{row['rule']}`", value["name"], f"{value['value']:.4f} ± {value['std_error']:.4f}",
+            "—" if best is None else f"{best:.4f}", ", ".join(f"{each['value']:.4f} ± {each['std_error']:.4f}" for each in missed.values()),
+            "0" if gap < ROUNDING else short(gap), f"{row['process_seconds']:.0f}",
+        ])  # fmt: skip
+    return found
+
+
+GEMNET_HEAD = ["rule", "seeds", "revenue: mean", "least", "most", "incentive gap, at most", "seconds each"]
+
+
+def gemnet_rows() -> list[list[str]]:
+    """One row for each rule of experiments/gemnet.py."""
+    rows = json.loads((RESULTS / "gemnet.json").read_text())["rows"]
+    found = []
+    for kind in dict.fromkeys(row["rule"] for row in rows):
+        same = [row for row in rows if row["rule"] == kind]
+        earned, gap = [row["revenue"] for row in same], max(row["gap"] for row in same)
+        found.append([
+            f"`{kind}`", str(len(same)), f"{sum(earned) / len(earned):.5f}", f"{min(earned):.5f}", f"{max(earned):.5f}",
+            "0" if gap < ROUNDING else short(gap), f"{sum(row['seconds'] for row in same) / len(same):.0f}",
+        ])  # fmt: skip
+    return found
+
+
 BLOCKS = {
+    "aims": (AIMS_HEAD, aim_rows), "gemnet": (GEMNET_HEAD, gemnet_rows),
     "tables": (["table", *TABLE_HEAD, "made on"], table_rows),
     "results": (HEAD, rows), "contracts": (CONTRACT_HEAD, contract_rows), "families": (FAMILY_HEAD, family_rows),
     "persuasion": (PERSUASION_HEAD, persuasion_rows), "games": (GAMES_HEAD, game_rows), "societies": (SOCIETY_HEAD, society_rows),
