@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from icsap_jax.reproduce.text import HEAD as TABLE_HEAD
-from icsap_jax.reproduce.text import cells, remarks
+from icsap_jax.reproduce.text import cells, remarks, short
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "experiments" / "results"
@@ -41,11 +41,6 @@ def rows() -> list[list[str]]:
             f"{result['process_seconds']:.0f}",
         ])  # fmt: skip
     return found
-
-
-def short(value: float) -> str:
-    """A gap to two significant digits."""
-    return f"{value:.5f}" if value < 1e-3 else f"{value:.4f}"
 
 
 ROUNDING = 1e-12  # of sums of a few numbers of size one in float64
@@ -191,7 +186,7 @@ def aim_rows() -> list[list[str]]:
         found.append([
             f"`{path.parent.name}/{path.stem}`", f"`{row['rule']}`", value["name"], f"{value['value']:.4f} ± {value['std_error']:.4f}",
             "—" if best is None else f"{best:.4f}", ", ".join(f"{each['value']:.4f} ± {each['std_error']:.4f}" for each in missed.values()),
-            "0" if gap < ROUNDING else short(gap), f"{row['process_seconds']:.0f}",
+            short(gap), f"{row['process_seconds']:.0f}",
         ])  # fmt: skip
     return found
 
@@ -208,7 +203,7 @@ def gemnet_rows() -> list[list[str]]:
         earned, gap = [row["revenue"] for row in same], max(row["gap"] for row in same)
         found.append([
             f"`{kind}`", str(len(same)), f"{sum(earned) / len(earned):.5f}", f"{min(earned):.5f}", f"{max(earned):.5f}",
-            "0" if gap < ROUNDING else short(gap), f"{sum(row['seconds'] for row in same) / len(same):.0f}",
+            short(gap), f"{sum(row['seconds'] for row in same) / len(same):.0f}",
         ])  # fmt: skip
     return found
 

@@ -172,11 +172,16 @@ def _sampled(
             "gap_std_error_per_agent": errors.tolist(),
             "gap_quantiles": {str(q): float(np.quantile(gap, q)) for q in (0.5, 0.9, 0.99)},
             "gap_histogram": histogram(gap),
-            # What revenue survives once the gap is paid for (√P − √R)²: proved for one bidder, and for the Bayesian gap of many.
-            "corrected_objective": max(np.sqrt(max(value, 0.0)) - np.sqrt(total), 0.0) ** 2,
+            "corrected_objective": corrected(value, total),
             **details,
         },
     }  # fmt: skip
+
+
+def corrected(value: float, gaps: float) -> float:
+    """What is surely left of an objective P once the agents' gaps, R in all, are paid for: (√P − √R)², proved for the revenue from one
+    bidder, and for the Bayesian gap of several (Rahme, Jelassi & Weinberg 2021)."""
+    return float(max(np.sqrt(max(value, 0.0)) - np.sqrt(gaps), 0.0) ** 2)
 
 
 def objective_sample(

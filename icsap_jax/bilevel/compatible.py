@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from icsap_jax.bilevel.responses import Play
-from icsap_jax.bilevel.truthful import Truthful
+from icsap_jax.bilevel.responses import Play, as_recommended
+from icsap_jax.bilevel.truthful import Truthful, softened
 from icsap_jax.bilevel.types import Array, Problem, Rule, Tree, expectation
 from icsap_jax.config import ConfigError
 
@@ -31,7 +31,7 @@ class Compatible(Truthful):
 
     def play(self, problem: Problem, env: Tree, rule: Rule, memory: Tree, key: Array, step: Array, batch: int, numbers: Any) -> Play:
         """See the module."""
-        play, draw, decision = self.played(problem, env, rule, key, batch, numbers)
+        play, draw, decision = as_recommended(problem, env, softened(problem, env, rule, numbers), key, batch)
         twice = expectation(draw.weight, problem.given_twice(env, decision))  # type: ignore[attr-defined]
         return replace(play, excess=jnp.append(play.excess, twice))
 

@@ -89,8 +89,8 @@ def candidates(search: Search, box: Box, truth: Array) -> Array:
 
 
 def _in_pieces(utility: Callable[[Array], Array], grid: Array, truth: Array) -> Array:
-    """Utilities of a grid [K, …] of deviations, so many of them at once that no more than `HELD` numbers are reported: of five bidders for
-    ten items, all 1543 of a tile would hold 16 GB."""
+    """Utilities of a grid [K, …] of deviations, so many of them at once that no more than `HELD` numbers are reported: of many bidders
+    for many items, all of a tile would fill the memory."""
     agents, width = truth.shape[-2:]
     rows = grid.shape[1] if agents == 1 else truth.shape[0]  # a lone agent's grid serves all profiles
     size = max(1, HELD // (agents * rows * agents * width))

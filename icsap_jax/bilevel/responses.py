@@ -124,6 +124,15 @@ def require_recommended(kind: type | tuple[type, ...], problem: Problem, env: Tr
     return posed
 
 
+def as_recommended(problem: Problem, env: Tree, rule: Rule, key: Array, batch: int) -> tuple[Play, Draw, Tree]:
+    """The play in which all do as recommended on `batch` fresh profiles and no deviation is looked for; the profiles, and the decision."""
+    draw = problem.draw(env, key, batch)
+    action = problem.recommended(env, draw)
+    decision = problem.decide(env, rule, draw.seen, action)
+    outcome = problem.score(env, draw, decision, action)
+    return play_of(draw.weight, outcome, jnp.zeros((problem.agents,)), ()), draw, decision
+
+
 def judge_deviations(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviations: Array, memory: Tree) -> Play:
     """The play in which all do as recommended and the gap is measured over the deviations found."""
     action = problem.recommended(env, draw)
@@ -281,15 +290,11 @@ class Exchange:
         profiles = Draw(weight=jnp.full((agents, reports, groups), 1.0 / (agents * reports * groups)), types=played[0])
         outcome = problem.score(env, profiles, played[1], played[0])
         play = play_of(profiles.weight, outcome, gap, memory)
-        return replace(play, averages=self._apart(problem, env, rule, anywhere_key, batch)) if play.averages.size else play
-
-    def _apart(self, problem: Problem, env: Tree, rule: Rule, key: Array, batch: int) -> Array:
-        """Constrained averages [E] on `batch` profiles that have nothing in common. Those of a group share all but one agent's type, and
-        a price that followed their average would follow a few groups' luck."""
-        draw = problem.draw(env, jax.random.fold_in(key, 0), batch)
-        action = problem.recommended(env, draw)
-        outcome = problem.score(env, draw, problem.decide(env, rule, draw.seen, action), action)
-        return play_of(draw.weight, outcome, jnp.zeros((problem.agents,)), ()).averages
+        if not play.averages.size:
+            return play
+        # The profiles of a group share all but one agent's type, and a price that followed their average would follow a few groups' luck.
+        apart, *_ = as_recommended(problem, env, rule, jax.random.fold_in(anywhere_key, 0), batch)
+        return replace(play, averages=apart.averages)
 
     def _drawn(self, problem: Problem, env: Tree, key: Array, groups: int) -> tuple[Tree, Tree]:
         """Types with leaves [R, G, …], and what is seen in each group, leaves [G, …]: an agent's types differ, the circumstances do not."""

@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax.numpy as jnp
-
 from icsap_jax.bilevel.equilibrium import annealed
-from icsap_jax.bilevel.responses import Play, play_of, require_recommended
-from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
+from icsap_jax.bilevel.responses import Play, as_recommended, require_recommended
+from icsap_jax.bilevel.types import Array, Box, Problem, Rule, Tree
 
 
 def softened(problem: Problem, env: Tree, rule: Rule, numbers: dict[str, Array]) -> Rule:
@@ -34,15 +32,7 @@ class Truthful:
 
     def play(self, problem: Problem, env: Tree, rule: Rule, memory: Tree, key: Array, step: Array, batch: int, numbers: Any) -> Play:
         """See the module."""
-        return self.played(problem, env, rule, key, batch, numbers)[0]
-
-    def played(self, problem: Problem, env: Tree, rule: Rule, key: Array, batch: int, numbers: Any) -> tuple[Play, Draw, Tree]:
-        """The play, the profiles it was on, and the decision there."""
-        draw = problem.draw(env, key, batch)
-        action = problem.recommended(env, draw)
-        decision = problem.decide(env, softened(problem, env, rule, numbers), draw.seen, action)
-        outcome = problem.score(env, draw, decision, action)
-        return play_of(draw.weight, outcome, jnp.zeros((problem.agents,)), ()), draw, decision
+        return as_recommended(problem, env, softened(problem, env, rule, numbers), key, batch)[0]
 
 
 def truthful(model: Any) -> Truthful:

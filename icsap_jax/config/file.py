@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError, create_model
 from icsap_jax.config.messages import blamed, sentence
 from icsap_jax.config.models import DEFINED, Kind, Model, OneOf, Problem, RuleModel, definition, kinds, nearest
 from icsap_jax.config.plugins import active
-from icsap_jax.config.reading import ConfigError, map_files, merge, override, read_yaml
+from icsap_jax.config.reading import ConfigError, keys_of, map_files, merge, override, read_yaml
 
 if TYPE_CHECKING:
     from icsap_jax.bilevel.schema import Evaluation, Training
@@ -94,7 +94,7 @@ def parse(data: Any, folder: Path | str = ".", source: str = "problem", override
         raise ConfigError(f"{source}: is empty; it needs a 'problem'.")
     if not isinstance(data, Mapping):
         raise ConfigError(f"{source}: should be a mapping with the key 'problem', not {type(data).__name__}.")
-    given, named = data, [text.partition("=")[0].strip() for text in overrides]
+    given, named = data, keys_of(overrides)
     data = override(_with_rule_named(data), overrides)
     plugins = data.get("plugins") or []
     if not isinstance(plugins, list) or not all(isinstance(path, str) for path in plugins):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from icsap_jax.config.reading import ConfigError
+from icsap_jax.config.reading import ConfigError, keys_of
 
 SHOWN = 3  # mistakes listed before "and 4 more"
 
@@ -31,8 +31,7 @@ def _fault(line: Any, data: Any, source: str, overrides: Sequence[str]) -> str:
 
 def blamed(key: str, source: str, overrides: Sequence[str]) -> str:
     """Where the value of a dotted key came from: the last override that set it, or else the file."""
-    for text in overrides:
-        named = text.partition("=")[0].strip()
+    for text, named in zip(overrides, keys_of(overrides), strict=True):
         if key == named or key.startswith(named + "."):
             source = f"Override '{text}'"
     return source

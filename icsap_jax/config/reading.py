@@ -57,7 +57,7 @@ def read_yaml(path: Path) -> Any:
 def override(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of `data` with every `dotted.key=value` applied in order; values are YAML, list places are numbers from 0. Another `kind`
     drops the keys that the old one had beside it and no override sets: they would not fit it."""
-    changed, named = _copy(data), [text.partition("=")[0].strip() for text in overrides]
+    changed, named = _copy(data), keys_of(overrides)
     for text, key in zip(overrides, named, strict=True):
         steps, value = key.split("."), text.partition("=")[2]
         if "=" not in text or not all(steps):
@@ -72,6 +72,11 @@ def override(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any
                 del node[old]
         _assign(node, steps[-1], new, text)
     return changed
+
+
+def keys_of(overrides: Sequence[str]) -> list[str]:
+    """The dotted keys that overrides set."""
+    return [text.partition("=")[0].strip() for text in overrides]
 
 
 def merge(under: Any, over: Any) -> Any:

@@ -5,9 +5,10 @@ A remark that follows from a row's numbers is made here and kept in no file; a f
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
+
+from icsap_jax.evaluation import corrected
 
 HEAD = ("setting", "rule", "published", "ours", "errors apart", "optimum", "best classical", "gap: weak", "gap: strong", "gap paid for",
         "seconds")  # fmt: skip
@@ -50,7 +51,7 @@ def remarks(row: dict[str, Any]) -> str:
 
 def paid_for(row: dict[str, Any]) -> float:
     """What is surely left of a row's revenue once its gap is paid for, as `details.corrected_objective` of its run has it."""
-    return max(math.sqrt(max(row["value"], 0.0)) - math.sqrt(sum(row["gap"]["per_agent"])), 0.0) ** 2
+    return corrected(row["value"], sum(row["gap"]["per_agent"]))
 
 
 def short(gap: float) -> str:

@@ -196,3 +196,13 @@ def test_a_grid_that_cannot_be_cut_has_one_cube() -> None:
     grids = finest(Auction(2, 2, "additive"), np.zeros((2, 2)), np.array([[1.0, 1.0], [2.0, 0.0]]), 1)
     assert [grid.counts for grid in grids] == [(1, 1), (1, 1)]
     assert int(grids[1].locate(jnp.asarray([[2.0, 0.0]]))[0]) < grids[1].size
+
+
+def test_bidders_tied_to_each_other_by_a_file_are_refused_wherever_it_lies(tmp_path: Path) -> None:
+    """Rows of whole profiles say how one bidder's values go with another's, and prices are judged by each one's own."""
+    profiles = np.random.default_rng(0).uniform(size=(50, 2, 2))
+    np.save(tmp_path / "profiles.npy", profiles)
+    problem = {"kind": "auction", "bidders": 2, "items": 2, "prior": {"kind": "empirical", "file": "profiles.npy"}}
+    with pytest.raises(ConfigError, match="ties bidders to each other"):
+        config = parse({"problem": problem, "rule": {"kind": "gemnet", "cells": 400}}, tmp_path)
+        config.rule.build(*config.problem.build(config.folder), jax.random.key(0))

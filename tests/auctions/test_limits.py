@@ -27,7 +27,8 @@ LIMITS: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
     "gemnet": ([{"items": 3}, {"bidders": 3}, {"bidders": 6, "items": 1}, {"valuation": "unit_demand"}],
                [{"bidders": 1}, {"items": 4}, {"bidders": 4}, {"bidders": 7, "items": 1}, {"valuation": "combinatorial"},
                 {"objective": "welfare"}, {"constraints": [{"kind": "at_least", "objective": "welfare", "value": 0.1}]},
-                {"contexts": CONTEXTS}, {"prior": {"kind": "copula", "correlation": CROSSED, "marginals": {"kind": "uniform"}}}]),
+                {"contexts": CONTEXTS}, {"population": {"share": 0.5, "precision": 1}},
+                {"prior": {"kind": "copula", "correlation": CROSSED, "marginals": {"kind": "uniform"}}}]),
 }  # fmt: skip
 
 
