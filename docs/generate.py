@@ -61,9 +61,10 @@ PLACES = {
     "ContextModel": ("Contexts of an auction", "`problem.contexts:` of an auction says what is publicly seen of bidders and items before "
                      "anyone bids. Values are drawn given them, and misreports are searched in the support they leave. The "
                      "rules {contexts} are told them, `gemnet` refuses them, and others do without."),
-    "AuctionConstraint": ("Constraints of an auction", "`problem.constraints:` of an auction is a list of what its rules have to keep "
-                          "besides. What holds on average has a multiplier in training, of ρ and a rate in `training.lagrangian`, which "
-                          "comes to rest at its price: `details.dual` of a result."),
+    "Constraint": ("Constraints", "`problem.constraints:` is a list of what rules have to keep besides. What holds on average has a "
+                   "multiplier in training, of ρ and a rate in `training.lagrangian`, which comes to rest at its price: `details.dual` of "
+                   "a result. What has to hold on every profile is priced as an incentive gap is, by a multiplier of its own."),
+    "Labels": ("Labels of allocations", "`problem.preference.labels:` of an auction says which allocations people like."),
     "RuleModel": ("Rules", "`rule:` says what the designer controls: a network or a parametrised mechanism. What *holds by construction* "
                   "is true whatever was learned, and artifacts repeat it. A rule that *serves* some problems of its kind alone is refused "
                   "for others, with the names of those that would do. What a rule *heeds* is told to it or respected by it; a problem "
@@ -90,10 +91,12 @@ PLACES = {
                    "training loss."),
 }
 # Mappings with a section of their own, and what it is called; and where it stands, if not before the first place.
-SECTIONS = {"Training": "Training", "Evaluation": "Evaluation", "Population": "Boundedly rational bidders"}
-AFTER = {"AuctionConstraint": "Population"}
+SECTIONS = {"Training": "Training", "Evaluation": "Evaluation", "Population": "Boundedly rational bidders",
+            "Preference": "What people like", "ObservedLists": "Observed preference lists"}  # fmt: skip
+AFTER = {"Constraint": "Population", "Labels": "Preference"}
 PROBED = (3, 4)  # numbers of items at which rules' defaults change
-UNSHOWN = {"empirical": {"kind": "empirical", "file": "bids.csv", "holdout": 0.2}}  # its examples would need a data file
+UNSHOWN = {"empirical": {"kind": "empirical", "file": "bids.csv", "holdout": 0.2},
+           "labelled": {"kind": "labelled", "file": "liked.csv"}}  # its examples would need a data file
 
 MISTAKES = (
     "training.stepz=100", "problem.kind=auctoin", "problem.prior.low=2", "problem.prior.high=.nan", "problem.prior.high=[1, 2, 3]",

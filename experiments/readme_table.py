@@ -1,12 +1,14 @@
-"""The README's tables of results, made from the committed files in experiments/results/ and from nothing else.
+"""The tables of results in the README and the pages of docs/, made from the committed files in experiments/results/ and from nothing else.
 
-    python experiments/readme_table.py            rewrite the tables in README.md
+    python experiments/readme_table.py            rewrite the tables
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+from choice_tables import CHOICE
 
 from icsap_jax.reproduce.text import HEAD as TABLE_HEAD
 from icsap_jax.reproduce.text import cells, remarks, short
@@ -213,7 +215,9 @@ BLOCKS = {
     "tables": (["table", *TABLE_HEAD, "made on"], table_rows),
     "results": (HEAD, rows), "contracts": (CONTRACT_HEAD, contract_rows), "families": (FAMILY_HEAD, family_rows),
     "persuasion": (PERSUASION_HEAD, persuasion_rows), "games": (GAMES_HEAD, game_rows), "societies": (SOCIETY_HEAD, society_rows),
+    **CHOICE,
 }  # fmt: skip
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REMARKS = {"tables": table_remarks}  # below a block's table
 
 
@@ -223,17 +227,19 @@ def table(head: list[str], body: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def rewritten(readme: str) -> str:
-    """The README with its tables made anew."""
+def rewritten(page: str) -> str:
+    """A page with its tables made anew."""
     for name, (head, body) in BLOCKS.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        before, _, rest = readme.partition(begin)
+        if begin not in page:
+            continue
+        before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)
         below = f"\n\n{REMARKS[name]()}" if name in REMARKS else ""
-        readme = f"{before}{begin}\n{table(head, body())}{below}\n{end}{after}"
-    return readme
+        page = f"{before}{begin}\n{table(head, body())}{below}\n{end}{after}"
+    return page
 
 
 if __name__ == "__main__":
-    place = ROOT / "README.md"
-    place.write_text(rewritten(place.read_text()))
+    for place in PAGES:
+        place.write_text(rewritten(place.read_text()))

@@ -7,28 +7,26 @@ of `result.json` that does not depend on how the rule was trained; an objective 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import register_dataclass
 
-from icsap_jax.bilevel.bounded import played, population_of
 from icsap_jax.bilevel.deviations import Search, box_gap, double, reaction, sharing
 from icsap_jax.bilevel.judgement import Judgement, standing
+from icsap_jax.bilevel.reports import report_gap
 from icsap_jax.bilevel.responses import missing
 from icsap_jax.bilevel.robust import worst_case
 from icsap_jax.bilevel.stationary import stationary_reply
-from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree, expectation
+from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Reports, Rule, Tree, expectation
 from icsap_jax.config import Config
 from icsap_jax.files import number_or_none
 from icsap_jax.objectives import weighed
+from icsap_jax.profiles import Sample, judged_on, objective_sample
 
-MISSED = "missed: "  # before the names of constraints, among the worst on any profile
-TILE = 2_000  # profiles decided at once for the objective
 Say = Callable[[str], None]
 
 
@@ -75,7 +73,7 @@ def _measured(config: Config, problem: Problem, env: Tree, env64: Tree, rule: Ru
     """What the strong search finds where `env`, and `env64` for the profiles it is judged on, is what is true."""
     settings = config.evaluation
     draw = problem.draw(env64, jax.random.fold_in(key, 0), settings.gap_profiles)
-    if not isinstance(problem.space(env64, draw), Box):
+    if not isinstance(problem.space(env64, draw), Box | Reports):
         return _enumerated(problem, env64, rule, draw, say)
     say(f"searching for deviations on {settings.gap_profiles} fresh profiles")
     control = _hook(config, "control", problem, env)
@@ -122,7 +120,10 @@ def _sampled(
     found, or where nothing is recommended the action that solves the agent's first-order condition against the strongest other."""
     search = Search(joint=settings.joint_grid, single=settings.item_grid, starts=settings.starts, steps=settings.steps)
     chosen, settled = _chosen(problem, env, rule, draw)
-    gap, weight = box_gap(problem, search, env, rule, draw, chosen), np.asarray(draw.weight)
+    space = problem.space(env, draw)
+    finite = isinstance(space, Reports)
+    gap = report_gap(problem, env, rule, draw) if finite else box_gap(problem, search, env, rule, draw, chosen)
+    weight = np.asarray(draw.weight)
     details: dict[str, Any] = {}
     if settled is not None:
         details["unconverged"] = float((~settled).mean())
@@ -135,37 +136,38 @@ def _sampled(
     errors = np.zeros(gap.shape[1]) if every else gap.std(0) / np.sqrt(count)
     error = 0.0 if every else gap.mean(1).std() / np.sqrt(count)
     if every:
-        judged = _judged(problem, env, rule, draw, chosen)
-        values, worst = judged.value, judged.worst
+        judged = judged_on(problem, env, rule, draw, chosen)
         averages = {name: (float(weight @ np.asarray(each)), 0.0) for name, each in judged.averages.items()}
-        value, value_error = float(weight @ np.asarray(values)), 0.0
+        missed = {name: (float(weight @ np.asarray(each)), float(each.max())) for name, each in judged.missed.items()}
         parts = {name: float(weight @ np.asarray(each)) for name, each in judged.parts.items()}
+        sample = Sample(np.asarray(judged.value), parts, judged.worst, averages, missed)
+        value, value_error = float(weight @ sample.values), 0.0
     else:
         say(f"the objective on {settings.profiles} fresh profiles")
-        values, parts, worst, averages = objective_sample(problem, env, rule, jax.random.fold_in(key, 1), settings.profiles, control)
-        value, value_error = float(values.mean()), float(values.std() / np.sqrt(len(values)))
-    if len(parts) > 1:
-        details["objectives"] = parts
-    if "feasibility" in worst:
-        details["feasibility_violation"] = float(worst["feasibility"])
-    constraints = {name.removeprefix(MISSED): float(each) for name, each in worst.items() if name.startswith(MISSED)}
-    if constraints:
-        details["constraints"] = constraints
-    if averages:
-        details["averages"] = {name: {"value": mean, "std_error": error} for name, (mean, error) in averages.items()}
+        sample = objective_sample(problem, env, rule, jax.random.fold_in(key, 1), settings.profiles, control)
+        value, value_error = float(sample.values.mean()), float(sample.values.std() / np.sqrt(len(sample.values)))
+    if len(sample.parts) > 1:
+        details["objectives"] = sample.parts
+    if "feasibility" in sample.worst:
+        details["feasibility_violation"] = float(sample.worst["feasibility"])
+    if sample.missed:
+        details["constraints"] = {name: worst for name, (_, worst) in sample.missed.items()}
+        details["constraint_means"] = {name: mean for name, (mean, _) in sample.missed.items()}
+    if sample.averages:
+        details["averages"] = {name: {"value": mean, "std_error": error} for name, (mean, error) in sample.averages.items()}
     action = problem.recommended(env, draw) if chosen is None else chosen
-    sharers = sharing(problem.space(env, draw), action)
+    method = f"every one of {space.count} reports" if finite else search.method(sharing(space, action), int(action.shape[-1]))
     total = float(per_agent.sum())
     estimator = "every type with its weight" if every else "sample mean"
     if control is not None:
         estimator += ", the exact optimum on the same profiles as control variate"
     return {
-        "objective": {"value": value, "std_error": value_error, "profiles": len(values), "adversarial_ties": None,
+        "objective": {"value": value, "std_error": value_error, "profiles": len(sample.values), "adversarial_ties": None,
                       "upper_bound": None},
         "incentive_gap": {"per_agent": per_agent.tolist(), "mean": float(mean), "max": float(gap.max()),
                           "ci95": [float(max(mean - 1.96 * error, 0.0)), float(mean + 1.96 * error)],
-                          "method": search.method(sharers, int(action.shape[-1])), "upper_bound": None},
-        "participation_violation": float(worst["participation"]) if "participation" in worst else None,
+                          "method": method, "upper_bound": None},
+        "participation_violation": float(sample.worst["participation"]) if "participation" in sample.worst else None,
         "details": {
             "estimator": estimator,
             "gap_profiles": count,
@@ -182,78 +184,6 @@ def corrected(value: float, gaps: float) -> float:
     """What is surely left of an objective P once the agents' gaps, R in all, are paid for: (√P − √R)², proved for the revenue from one
     bidder, and for the Bayesian gap of several (Rahme, Jelassi & Weinberg 2021)."""
     return float(max(np.sqrt(max(value, 0.0)) - np.sqrt(gaps), 0.0) ** 2)
-
-
-def objective_sample(
-    problem: Problem, env: Tree, rule: Rule, key: Array, count: int, control: Any = None
-) -> tuple[np.ndarray, dict[str, float], dict[str, float], dict[str, tuple[float, float]]]:
-    """On `count` profiles, all agents truthful: the designer's value on each, the mean of its parts by name, the worst of each
-    violation by name, and the mean of each constraint on an average with its standard error.
-
-    With a `control`, (what the exact optimum earns on given types and what is seen of them, its exact expectation), each value is
-    corrected by how lucky the profile was for the optimum, as far as luck of the one has gone with luck of the other (the regression
-    coefficient, whose own error is of a smaller order): the same expectation, and near the optimum a far smaller error."""
-    tiles, luck = [], []
-    for start in range(0, count, TILE):
-        judged = jax.tree.map(np.asarray, _tile(problem, env, rule, jax.random.fold_in(key, start), TILE))
-        if control is not None:
-            earned, expected = control
-            luck.append(earned(judged.types, judged.seen) - expected)
-        tiles.append(replace(judged, types=None, seen=None))
-    found = np.concatenate([tile.value for tile in tiles])[:count]
-    parts = {name: float(np.concatenate([tile.parts[name] for tile in tiles])[:count].mean()) for name in tiles[0].parts}
-    worst = {name: float(max(tile.worst[name] for tile in tiles)) for name in tiles[0].worst}
-    signed = {name: np.concatenate([tile.averages[name] for tile in tiles])[:count] for name in tiles[0].averages}
-    averages = {name: (float(each.mean()), float(each.std() / np.sqrt(len(each)))) for name, each in signed.items()}
-    if control is not None:
-        lucky = np.concatenate(luck)[:count]
-        spread = lucky.var()
-        found = found - (np.cov(found, lucky, bias=True)[0, 1] / spread if spread > 0 else 0.0) * lucky
-    return found, parts, worst, averages
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Judged:
-    """What a rule does on profiles: the designer's `value` [B] and its `parts` by name, [B] each; the `worst` on any of them, [] each:
-    `participation`, the most any agent loses by taking part, where the problem can tell `feasibility`, and by how much each of its
-    constraints is missed; its constraints on `averages`, [B] each; the `types`, and what of them is `seen`."""
-
-    value: Array
-    parts: dict[str, Array]
-    worst: dict[str, Array]
-    averages: dict[str, Array]
-    types: Tree
-    seen: Tree
-
-
-@partial(jax.jit, static_argnames=("problem", "count"))
-def _tile(problem: Problem, env: Tree, rule: Rule, key: Array, count: int) -> Judged:
-    return _judged(problem, env, rule, problem.draw(env, key, count), key=jax.random.fold_in(key, 1))
-
-
-@partial(jax.jit, static_argnames=("problem",))
-def _judged(problem: Problem, env: Tree, rule: Rule, draw: Draw, chosen: Array | None = None, key: Array | None = None) -> Judged:
-    """On each profile of a draw, all as recommended, or else as they have `chosen` or is best for them. Where some agents are boundedly
-    rational, objectives are what results of their reports, drawn by `key`; what agents may lose is told of those who do as recommended."""
-    recommended = problem.recommended(env, draw)
-    decision = problem.decide(env, rule, draw.seen, recommended)
-    action = recommended if recommended is not None else chosen
-    if action is None:
-        action = stationary_reply(problem, env, draw, decision)[0].action
-    utility = problem.utility(env, draw, decision, action)
-    elsewhere = problem.reservation(env, draw) if hasattr(problem, "reservation") else jnp.zeros_like(utility)
-    worst = {} if elsewhere is None else {"participation": jax.nn.relu(elsewhere - utility).max()}
-    if hasattr(problem, "infeasibility"):
-        worst["feasibility"] = problem.infeasibility(env, decision)
-    population = population_of(problem, env)
-    if population is None:
-        outcome = problem.score(env, draw, decision, action)
-    else:
-        outcome = played(problem, env, rule, draw, jax.random.key(0) if key is None else key, population)
-    worst |= {f"{MISSED}{name}": missing(each).max() for name, each in outcome.constraints.items()}
-    return Judged(value=outcome.value, parts=outcome.objectives, worst=worst, averages=outcome.averages, types=draw.types,
-                  seen=draw.seen)  # fmt: skip
 
 
 @partial(jax.jit, static_argnames=("problem",))
@@ -351,8 +281,8 @@ def best_start(
 
 @partial(jax.jit, static_argnames=("problem",))
 def _worth(problem: Problem, env: Tree, rules: Rule, draw: Draw) -> Array:
-    if isinstance(problem.space(env, draw), Box):
-        return jax.lax.map(lambda rule: expectation(draw.weight, _judged(problem, env, rule, draw).value), rules)
+    if isinstance(problem.space(env, draw), Box | Reports):
+        return jax.lax.map(lambda rule: expectation(draw.weight, judged_on(problem, env, rule, draw).value), rules)
 
     def worth(rule: Rule) -> Array:
         found = reaction(problem, env, rule, draw).reply
@@ -366,7 +296,7 @@ def rehearse(problem: Problem, env: Tree, rule: Rule) -> None:
 
     def judged(env: Tree, rule: Rule, key: Array) -> Tree:
         draw = problem.draw(env, key, 2)
-        return (_judged if isinstance(problem.space(env, draw), Box) else reaction)(problem, env, rule, draw)
+        return (judged_on if isinstance(problem.space(env, draw), Box | Reports) else reaction)(problem, env, rule, draw)
 
     with jax.enable_x64(True):
         jax.eval_shape(judged, *jax.tree.map(jnp.asarray, (double(env), double(rule))), jax.random.key(0))

@@ -288,7 +288,7 @@ def finish(
     price = float(np.asarray(state.prices.multiplier).mean())
     settled = [settle(config, problem, env, member(state, place).rule) for place in range(count)]
     measured = [evaluation.evaluate(config, problem, env, rule, say) for rule, _ in settled]
-    worth = np.array([each["objective"]["value"] - price * missed(each) for each in measured])
+    worth = np.array([each["objective"]["value"] + pleased(each) - price * missed(each) for each in measured])
     if not np.isfinite(worth).any():
         raise ConfigError(f"{out}: training went beyond what numbers hold in every member; lower training.learning_rate "
                           f"(it is {config.training.learning_rate:g}) or set training.clip.")
@@ -324,7 +324,13 @@ def missed(measured: dict[str, Any]) -> float:
     """All that training had a price on: the agents' gaps, and by how much constraints are missed."""
     details = measured["details"]
     averages = sum(max(0.0, each["value"]) for each in details.get("averages", {}).values())
-    return sum(measured["incentive_gap"]["per_agent"]) + sum(details.get("constraints", {}).values()) + averages
+    everywhere = details.get("constraint_means", details.get("constraints", {}))
+    return sum(measured["incentive_gap"]["per_agent"]) + sum(everywhere.values()) + averages
+
+
+def pleased(measured: dict[str, Any]) -> float:
+    """What it is worth besides that people like what the rule does; 0 where nobody was asked."""
+    return measured["details"].get("preference", {}).get("worth", 0.0)
 
 
 def settle(config: Config, problem: Problem, env: Tree, rule: Rule) -> tuple[Rule, dict[str, Any]]:

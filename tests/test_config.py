@@ -367,9 +367,9 @@ def test_a_kind_is_defined_under_the_place_it_fills() -> None:
     """Whatever bases stand in between: a prior is a PriorModel to whoever reads the schema."""
     places = {name.split(".")[0] for name in files.json_schema()["$defs"] if "." in name}
     assert places == {
-        "Problem", "RuleModel", "PriorModel", "Response", "Lagrangian", "ContextModel", "AuctionConstraint", "AgentUtility", "EffortCost",
+        "Problem", "RuleModel", "PriorModel", "Response", "Lagrangian", "ContextModel", "Constraint", "AgentUtility", "EffortCost",
         "TypePrior", "Worth", "Generator", "SignalCost", "ReceiverResponse", "GameGenerator", "StatePrior", "MeanReceiver", "StateSender",
-        "NamedGame", "Stock", "SocialValue", "MarketAim"}
+        "NamedGame", "Stock", "SocialValue", "MarketAim", "Labels"}
 
 
 def test_every_key_says_what_it_means() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from icsap_jax import evaluation
+from icsap_jax import evaluation, profiles
 from icsap_jax.auctions import menus
 from icsap_jax.auctions.optimum import control
 from icsap_jax.auctions.problem import Decision
@@ -72,7 +72,7 @@ def sampled(rule: Rule, seed: int, controlled: bool) -> np.ndarray:
     helper = control(problem, env, config.problem) if controlled else None
     with jax.enable_x64(True):
         env, rule = jax.tree.map(jnp.asarray, (double(env), double(rule)))
-        return evaluation.objective_sample(problem, env, rule, jax.random.key(seed), PROFILES, helper)[0]
+        return profiles.objective_sample(problem, env, rule, jax.random.key(seed), PROFILES, helper).values
 
 
 def test_the_control_variate_changes_the_error_and_not_the_mean() -> None:
@@ -149,10 +149,10 @@ def test_no_regretnet_charges_more_than_a_value() -> None:
     rule = jax.jit(lambda key: config.rule.build(problem, env, key))(jax.random.key(0))
     with jax.enable_x64(True):
         env, rule = jax.tree.map(jnp.asarray, (double(env), double(rule)))
-        values, _, worst, _ = evaluation.objective_sample(problem, env, rule, jax.random.key(1), PROFILES)
-    assert worst["participation"] == 0.0
-    assert worst["feasibility"] < 1e-12  # softmaxes in float64
-    assert values.min() > 0
+        sample = profiles.objective_sample(problem, env, rule, jax.random.key(1), PROFILES)
+    assert sample.worst["participation"] == 0.0
+    assert sample.worst["feasibility"] < 1e-12  # softmaxes in float64
+    assert sample.values.min() > 0
 
 
 class Doubled(nnx.Module):

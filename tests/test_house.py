@@ -33,7 +33,7 @@ def module(path: Path) -> str:
 FILES = sorted(PACKAGE.rglob("*.py"))
 CORE = {"bilevel", "exact"}
 TOOLS = {"certify", "artifact", "sweep", "report", "reproduce"}
-DOMAINS = {path.parent.name for path in PACKAGE.glob("*/schema.py")} - CORE - TOOLS
+DOMAINS = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.glob("*/**/schema.py")} - CORE - TOOLS
 READERS = [path for path in FILES if path.stem.endswith("schema") or module(path).split(".")[1:2] == ["config"]]
 
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from icsap_jax.auctions import aims, contextual, optimum
 from icsap_jax.auctions.baselines import independent_items
-from icsap_jax.auctions.constraints import Mean
 from icsap_jax.auctions.myerson import highest_value_at_most
 from icsap_jax.auctions.priors.base import decimal
 from icsap_jax.config import Config, ConfigError
+from icsap_jax.constraints import Bound
 from icsap_jax.exact import lp
 
 ROUNDING = 1e-6  # of a value: far above the errors of quadrature, far below what anybody asks for by mistake
@@ -66,7 +66,7 @@ class Asked:
     """The constraint at `place`: weights [3]·account ≥ `least`, or, where it is not `linear`, no less than that."""
 
     place: int
-    limit: Mean
+    limit: Bound
     value: float
     weights: np.ndarray
     linear: bool
@@ -108,10 +108,10 @@ def _missed(asked: Asked, most: float, worth: float, unpaid: bool, exact: bool) 
 
 
 def _asked(problem: Any, env: Any) -> list[Asked]:
-    """The constraints on means of objectives, of which something is known."""
+    """The bounds on objectives of which something is known: on average, or on every profile and so on average too."""
     found = []
     for place, (limit, numbers) in enumerate(zip(problem.limits, env.limits, strict=True)):
-        if isinstance(limit, Mean):
+        if isinstance(limit, Bound):
             signed = dict(zip(limit.objective, -limit.sign * decimal(numbers["weights"]), strict=True))
             weights = _at_best(signed, problem.agents)
             if weights is not None:

@@ -23,6 +23,7 @@ from icsap_jax.auctions.myerson import atoms, optimal_revenue, revenue_curve, re
 from icsap_jax.auctions.pricing import item_pricing
 from icsap_jax.auctions.priors.base import decimal
 from icsap_jax.auctions.sums import distribution_of_sum, empirical, triangle_sum
+from icsap_jax.constraints import Variation
 
 SEED = 7_919
 PROFILES = 100_000
@@ -53,6 +54,8 @@ def measured(problem: Any, env: Any, model: Any) -> dict[str, Measured]:
         return _worst_case(problem, env, model)
     if env.contexts is not None:
         return _given_contexts(problem, env, model)
+    if problem.limits and all(isinstance(limit, Variation) for limit in problem.limits):
+        return _even(problem, env, model)
     if not is_revenue(problem, env):
         return _other_aims(problem, env)
     rules = _additive if model.valuation == "additive" or model.items == 1 else _exclusive
@@ -146,6 +149,12 @@ def _given_contexts(problem: Any, env: Any, model: Any) -> dict[str, Measured]:
         apart = contextual.sold_apart(env, model)
         results["item_myerson"] = Measured(apart.value, apart.std_error)
     return results
+
+
+def _even(problem: Any, env: Any, model: Any) -> dict[str, Measured]:
+    """Where items have to be given away alike: the bundle is, whatever the limits."""
+    wanted = is_revenue(replace(problem, limits=()), replace(env, limits=())) and model.valuation == "additive"
+    return {"bundle_myerson": bundle_myerson(problem, env, model)} if wanted else {}
 
 
 def _other_aims(problem: Any, env: Any) -> dict[str, Measured]:

@@ -1,6 +1,6 @@
-"""Observed valuations on disk → a float64 table: what an `empirical` prior resamples.
+"""Observed valuations on disk → a float64 table: what an `empirical` prior resamples; and allocations that people have labelled.
 
-A file has one row for each observation and either M columns (one bidder's values for the items) or N·M columns (a whole
+A file of valuations has one row for each observation and either M columns (one bidder's values for the items) or N·M columns (a whole
 profile: bidder 1's items, then bidder 2's …). CSV (a header is optional), Parquet and .npy are read; whatever is wrong is named
 by file, row and column. A row's number is its line in a CSV file as an editor shows it, and its position from 1 in the other
 formats. numpy only, so that a problem file is checked before jax is imported.
@@ -17,21 +17,13 @@ import numpy as np
 from icsap_jax.config import ConfigError
 
 FORMATS = ".csv, .parquet or .npy"
+ROUNDED = 1e-3  # by which shares that people have written down may add up to more than 1
 
 
 def read_valuations(path: Path | str, agents: int, items: int) -> np.ndarray:
     """The valuations in `path`, float64, [R, M] or [R, N·M]. Raises ConfigError naming file, row and column."""
     path = Path(path)
-    readers = {".csv": _read_csv, ".parquet": _read_parquet, ".npy": _read_npy}
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise ConfigError(f"{path}: valuations are read from {FORMATS} files, not from '{path.suffix or path.name}'.")
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file; give the path of a {FORMATS} file, relative to the problem file.")
-    try:
-        table, lines, names = reader(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: the file cannot be read ({error.strerror or error}).") from error
+    table, lines, names = _read(path, "valuations", "a valuation")
     if len(table) == 0:
         raise ConfigError(f"{path}: the file is empty; give at least one row of {items} valuations.")
     if table.shape[1] not in (items, agents * items):
@@ -42,8 +34,36 @@ def read_valuations(path: Path | str, agents: int, items: int) -> np.ndarray:
     wrong = np.argwhere(~(np.isfinite(table) & (table >= 0)))
     if len(wrong):
         row, column = wrong[0]
-        raise ConfigError(_cell(path, lines[row], names[column], table[row, column]))
+        raise ConfigError(_cell(path, lines[row], names[column], table[row, column], "a valuation"))
     return table
+
+
+def read_labelled(path: Path | str, agents: int, items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Allocations that people have labelled: shares [R, N·M], each bidder's behind the last one's, and whether they are liked, [R], 1 or 0;
+    float64. Raises ConfigError naming file, row and column."""
+    table, lines, names = _read(Path(path), "labelled allocations", "a share")
+    if len(table) == 0:
+        raise ConfigError(f"{path}: the file is empty; give at least one allocation that is liked and one that is not.")
+    if table.shape[1] != agents * items + 1:
+        raise ConfigError(f"{path}: the file has {_count(table.shape[1], 'column')}, but this auction needs {agents * items + 1} "
+                          "(bidders × items shares, and 1 or 0).")
+    shares, said = table[:, :-1], table[:, -1]
+    wrong = np.argwhere(~(np.isfinite(shares) & (shares >= 0)))
+    if len(wrong):
+        row, column = wrong[0]
+        raise ConfigError(_cell(path, lines[row], names[column], shares[row, column], "a share"))
+    unclear = np.flatnonzero((said != 0) & (said != 1))
+    if unclear.size:
+        row = int(unclear[0])
+        raise ConfigError(f"{path}, row {lines[row]}, column {names[-1]}: a label must be 1, liked, or 0, not '{said[row]:g}'.")
+    given = shares.reshape(-1, agents, items).sum(1)
+    too_much = np.argwhere(given > 1 + ROUNDED)
+    if len(too_much):
+        row, item = too_much[0]
+        raise ConfigError(f"{path}, row {lines[row]}: gives {given[row, item]:g} of item {item + 1}; an item's shares add up to 1 at most.")
+    if said.min() == said.max():
+        raise ConfigError(f"{path}: every allocation has the label {said[0]:g}, from which nothing can be learned; give some of both.")
+    return shares, said
 
 
 def columns(path: Path | str) -> int | None:
@@ -71,7 +91,22 @@ def held_rows(rows: int, share: float) -> int | None:
     return held if 1 <= held < rows else None
 
 
-def _read_csv(path: Path) -> tuple[np.ndarray, list[int], list[str]]:
+def _read(path: Path, what: str, cell: str) -> tuple[np.ndarray, list[int], list[str]]:
+    """The table in a file of any format, each row's number and each column's name; `what` is in the file, and what stands in a `cell`.
+    Raises ConfigError."""
+    readers = {".csv": _read_csv, ".parquet": _read_parquet, ".npy": _read_npy}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(f"{path}: {what} are read from {FORMATS} files, not from '{path.suffix or path.name}'.")
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file; give the path of a {FORMATS} file, relative to the problem file.")
+    try:
+        return reader(path, cell)
+    except OSError as error:
+        raise ConfigError(f"{path}: the file cannot be read ({error.strerror or error}).") from error
+
+
+def _read_csv(path: Path, noun: str) -> tuple[np.ndarray, list[int], list[str]]:
     """The table, each row's line in the file, each column's name. A first row without any number is the header."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -96,10 +131,10 @@ def _read_csv(path: Path) -> tuple[np.ndarray, list[int], list[str]]:
     except ValueError:
         line, column, cell = next(
             (line, column, cell) for line, row in rows for column, cell in enumerate(row) if not _is_number(cell))
-        raise ConfigError(_cell(path, line, names[column], cell)) from None
+        raise ConfigError(_cell(path, line, names[column], cell, noun)) from None
 
 
-def _read_parquet(path: Path) -> tuple[np.ndarray, list[int], list[str]]:
+def _read_parquet(path: Path, noun: str) -> tuple[np.ndarray, list[int], list[str]]:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -117,12 +152,12 @@ def _read_parquet(path: Path) -> tuple[np.ndarray, list[int], list[str]]:
         except pyarrow.ArrowException:
             values = column.to_pylist()
             row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
-            raise ConfigError(_cell(path, row + 1, name, values[row])) from None
+            raise ConfigError(_cell(path, row + 1, name, values[row], noun)) from None
     table = np.stack(columns, axis=1) if columns else np.zeros((0, 0))
     return table.astype(np.float64), list(range(1, len(table) + 1)), names
 
 
-def _read_npy(path: Path) -> tuple[np.ndarray, list[int], list[str]]:
+def _read_npy(path: Path, noun: str) -> tuple[np.ndarray, list[int], list[str]]:
     """[R] is one column; [R, N, M] are whole profiles."""
     try:
         table = np.load(path, allow_pickle=False)
@@ -142,9 +177,9 @@ def _is_number(cell: Any) -> bool:
     return True
 
 
-def _cell(path: Path, row: int, column: str, value: object) -> str:
+def _cell(path: Path | str, row: int, column: str, value: object, noun: str) -> str:
     shown = "nothing" if value is None or str(value).strip() == "" else f"'{value}'"
-    return f"{path}, row {row}, column {column}: a valuation must be a finite number of at least 0, not {shown}."
+    return f"{path}, row {row}, column {column}: {noun} must be a finite number of at least 0, not {shown}."
 
 
 def _count(number: int, noun: str) -> str:

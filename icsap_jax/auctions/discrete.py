@@ -3,13 +3,14 @@ uniform items.
 
 Both programmes choose, for every type t, the probability q(t) of each item and the utility u(t) it is left with, subject to
 incentive compatibility u(t) ≥ u(s) + q(s)·(t − s) for all pairs, participation u ≥ 0, and 0 ≤ q ≤ 1 (Border-free: there is only
-one bidder). Revenue is Σ mass(t) (q(t)·t − u(t)).
+one bidder). Revenue is Σ mass(t) (q(t)·t − u(t)). Where no two items may be given away with probabilities further `apart` than so,
+|q_j(t) − q_j′(t)| is bounded too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,9 @@ def product_types(marginals: Sequence[Any]) -> tuple[np.ndarray, np.ndarray] | N
     return types, mass / mass.sum()
 
 
-def optimal_revenue(types: np.ndarray, mass: np.ndarray, unit_demand: bool) -> float:
+def optimal_revenue(types: np.ndarray, mass: np.ndarray, unit_demand: bool, apart: float = 1.0) -> float:
     """The most any rule earns from one bidder whose type is row t of `types` [T, M] with probability `mass` [T]."""
-    return _programme(types, mass, unit_demand, np.zeros(types.shape[1]))
+    return _programme(types, mass, unit_demand, np.zeros(types.shape[1]), apart)
 
 
 def uniform_bound(low: np.ndarray, high: np.ndarray, unit_demand: bool, cells: int = 10) -> float:
@@ -56,7 +57,7 @@ def uniform_bound(low: np.ndarray, high: np.ndarray, unit_demand: bool, cells: i
     return _programme(types, np.full(len(types), 1.0 / len(types)), unit_demand, width / 2)
 
 
-def _programme(types: np.ndarray, mass: np.ndarray, unit_demand: bool, bonus: np.ndarray) -> float:
+def _programme(types: np.ndarray, mass: np.ndarray, unit_demand: bool, bonus: np.ndarray, apart: float = 1.0) -> float:
     """The programme of the file's head over variables (q [T, M], u [T], s [T, M]), with bonus·s and s ≤ min(q, 1 − q) added."""
     count, items = types.shape
     allocation = np.arange(count * items).reshape(count, items)
@@ -83,6 +84,11 @@ def _programme(types: np.ndarray, mass: np.ndarray, unit_demand: bool, bonus: np
     if unit_demand:
         blocks.append(sparse.csr_matrix((np.ones(count * items), (np.repeat(np.arange(count), items), allocation.ravel())), (count, size)))
         limits.append(np.ones(count))
+    if apart < 1.0:
+        for first, second in permutations(range(items), 2):  # q_j − q_j′ ≤ apart
+            entries, columns = np.repeat([1.0, -1.0], count), np.concatenate([allocation[:, first], allocation[:, second]])
+            blocks.append(sparse.csr_matrix((entries, (np.tile(np.arange(count), 2), columns)), (count, size)))
+            limits.append(np.full(count, apart))
     if np.any(bonus > 0):
         each = np.arange(count * items)
         for sign, limit in ((-1.0, 0.0), (1.0, 1.0)):  # s ≤ q and s ≤ 1 − q

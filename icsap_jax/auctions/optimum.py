@@ -7,6 +7,7 @@
     one bidder, few discrete types         linear programme (discrete.py)
     one item, two like bidders, budgets    linear programmes on grids (che_gale.py)
     one item, one bidder, any of several priors    linear programme over random prices (maximin.py)
+    even lots                              the bundle alone, or a linear programme (fair.py)
 
 Problems are recognised by their marginals and not by the name of a file. Where the optimum is not known, `value` is None and
 proven bounds are given instead: `lower_bound`, what a named simple rule earns, and `upper_bound`.
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from icsap_jax.auctions import aims, che_gale, contextual, discrete, maximin, menus, straightjacket
+from icsap_jax.auctions import aims, che_gale, contextual, discrete, fair, maximin, menus, straightjacket
 from icsap_jax.auctions.baselines import bundle_myerson, independent_items, is_revenue, judged, myerson_payments
 from icsap_jax.auctions.myerson import fingerprint, highest_value, optimal_revenue, revenue_curve, revenue_curves
 from icsap_jax.auctions.pricing import item_pricing
@@ -28,6 +29,7 @@ from icsap_jax.auctions.sums import distribution_of_sum
 # Prices of the best 1 … 10 of ten items i.i.d. U[0, 1], found by search; 3.476 on 2 000 000 profiles of their own.
 TEN_ITEM_PRICES = (0.913, 1.709, 2.385, 2.838, 3.297, 3.641, 3.805, 3.922, 3.960, 3.963)
 TEN_ITEM_REVENUE = 3.476
+NEARLY_EVEN = 0.4  # a limit below which revenue goes with the bundle's rather than with that of the best auction without limits
 
 
 def optimum(problem: Any, env: Any, model: Any) -> dict[str, Any]:
@@ -41,6 +43,8 @@ def optimum(problem: Any, env: Any, model: Any) -> dict[str, Any]:
         return _given_contexts(problem, env, model)
     if problem.budgets:
         return _budgets(problem, env)
+    if fair.only_even(problem, env):
+        return fair.optimum(problem, env, model, optimum(*fair.without(problem, env), model), known_menu(env, model))
     if not is_revenue(problem, env):
         return _other_aims(problem, env)
     if not env.prior.independent_agents:
@@ -137,6 +141,10 @@ def control(problem: Any, env: Any, model: Any) -> tuple[Any, float] | None:
     """A control variate for the revenue of a learned rule: what the exact optimum charges each profile [B, N, M], as a function to
     [B], and its exact expectation. The two revenues move together, so their difference is known far better than either is. With contexts
     it is what Myerson's auctions charge item by item, as a function of values and contexts."""
+    if fair.only_even(problem, env):
+        found = fair.control(judged(env), model), control(*fair.without(problem, env), model)
+        near, far = found if fair.strictest(problem, env).max() < NEARLY_EVEN else found[::-1]
+        return near or far
     if not is_revenue(problem, env):
         return None
     if env.contexts is not None:

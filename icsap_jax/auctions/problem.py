@@ -19,11 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import register_dataclass
 
-from icsap_jax import objectives
+from icsap_jax import constraints, objectives
 from icsap_jax.auctions import attainable
+from icsap_jax.auctions import preference as preferences
 from icsap_jax.bilevel.bounded import Population
+from icsap_jax.bilevel.ties import largest
 from icsap_jax.bilevel.types import Array, Box, Draw, Outcome, Rule, Tree
 from icsap_jax.config import Config, ConfigError
+from icsap_jax.config.objectives import weights_of
 
 AVERAGED = 1024  # draws over which the value of an item is averaged where it depends on contexts
 RUIN = -1e6  # what a payment that one does not have is worth: finite, so that slopes are, and below all that can be gained
@@ -36,8 +39,8 @@ class AuctionEnv:
     the designer's objectives, in the order of `Auction.objective`, what items are worth to it unsold, `outside` [M], the prior of
     budgets [N, 1] (None: nobody has one), what a unit beyond one's budget costs while a rule is trained, `overspent` (None: `RUIN`, once
     it is judged), the numbers of each of `Auction.limits`, the law of public `contexts` (None: there are none), given which the prior is
-    then read, the `population` of boundedly rational bidders (None: all are rational), and what an item is worth on average, the `unit`
-    of payoffs []."""
+    then read, the `population` of boundedly rational bidders (None: all are rational), the `preference` of people for allocations (None:
+    nobody was asked), and what an item is worth on average, the `unit` of payoffs []."""
 
     prior: Any
     synergy: Any
@@ -48,6 +51,7 @@ class AuctionEnv:
     limits: tuple[Any, ...] = ()
     contexts: Any = None
     population: Population | None = None
+    preference: preferences.Taste | None = None
     unit: Array | float = 1.0
 
 
@@ -61,9 +65,9 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Auction:
+class Auction(constraints.Limited):
     """N bidders, M items; `valuation` is additive, unit_demand or combinatorial; `objective` names what the designer maximises;
-    `budgets`: whether bidders have private ones; `limits`: what the rules have to keep (`constraints.py`)."""
+    `budgets`: whether bidders have private ones; `limits`: what the rules have to keep."""
 
     agents: int
     items: int
@@ -73,16 +77,6 @@ class Auction:
     margin: float = 0.0
     budgets: bool = False
     limits: tuple[Any, ...] = ()
-
-    @property
-    def averages(self) -> tuple[str, ...]:
-        """The names of the constraints on expectations."""
-        return tuple(limit.name for limit in self.limits if limit.on_average)
-
-    @property
-    def constraints(self) -> tuple[str, ...]:
-        """The names of the constraints on every profile."""
-        return tuple(limit.name for limit in self.limits if not limit.on_average)
 
     @property
     def goods(self) -> int:
@@ -106,6 +100,24 @@ class Auction:
     def population(self, env: AuctionEnv) -> Population | None:
         """The bidders that are boundedly rational, in the units of values."""
         return env.population
+
+    def preference(self, env: AuctionEnv) -> preferences.Taste | None:
+        """What people like of its decisions."""
+        return env.preference
+
+    def shown(self, env: AuctionEnv, draw: Draw, decision: Decision) -> Array:
+        """What people see of decisions, [B, F]."""
+        return preferences.shown(env.preference, self.account(env, draw, decision), env.unit)
+
+    def liked(self, env: AuctionEnv, draw: Draw, decision: Decision) -> Array:
+        """Whether people like decisions, [B], 1 or 0."""
+        return preferences.liked(env.preference, self.account(env, draw, decision))
+
+    def imagined(self, env: AuctionEnv, key: Array, count: int, sharpest: float = preferences.SHARPEST) -> tuple[Draw, Decision]:
+        """Fresh profiles, and random feasible decisions on them."""
+        draw_key, decision_key = jax.random.split(key)
+        draw = self.draw(env, draw_key, count)
+        return draw, Decision(*preferences.imagined(self, draw, decision_key, sharpest))
 
     def draw(self, env: AuctionEnv, key: Array, count: int) -> Draw:
         """`count` profiles: types [B, N, T], each of weight 1/B. Where there are contexts they are seen, and nothing else is."""
@@ -222,15 +234,19 @@ class Auction:
 
     def score(self, env: AuctionEnv, draw: Draw, decision: Decision, action: Array) -> Outcome:
         """The designer's value, its named parts, and the signed constraints profile by profile, [B] each."""
-        received = jnp.einsum("...nm,...nm->...n", decision.allocation, self.values(draw.types))
-        kept = jnp.einsum("...m,m->...", 1.0 - self._sold(decision.allocation), env.outside)
-        account = objectives.Account(value=received, transfer=decision.payment, kept=kept)
-        by_name = objectives.evaluate(self.objective, account)
-        value = sum(env.weights[k] * by_name[name] for k, name in enumerate(self.objective))
-        signed = {limit.name: limit.signed(numbers, account) for limit, numbers in zip(self.limits, env.limits, strict=True)}
-        return Outcome(
-            value=value, objectives=by_name, constraints={name: signed[name] for name in self.constraints},
-            averages={name: signed[name] for name in self.averages},
+        return self.outcome(env, self.account(env, draw, decision))
+
+    def account(self, env: AuctionEnv, draw: Draw, decision: Decision) -> objectives.Account:
+        """What everybody received and paid, [B, N] each, and who got how much of each item, at the true types. Who gets a bundle gets the
+        items in it."""
+        values, given = self.values(draw.types), decision.allocation
+        received = jnp.einsum("...nm,...nm->...n", given, values)
+        combinatorial = self.valuation == "combinatorial"
+        whole = {"additive": values.sum(-1), "unit_demand": largest(values), "combinatorial": values[..., -1]}[self.valuation]
+        return objectives.Account(
+            value=received, transfer=decision.payment, kept=jnp.einsum("...m,m->...", 1.0 - self._sold(given), env.outside),
+            allocation=given[..., :2] + given[..., 2:] if combinatorial else given,
+            elsewhere=jnp.einsum("...jm,...im->...ij", given, values) - decision.payment[..., None, :], whole=whole,
         )  # fmt: skip
 
 
@@ -246,6 +262,8 @@ def check(problem: Auction, env: AuctionEnv, config: Config) -> None:
     if problem.limits:
         for scenario in problem.scenarios(env):
             attainable.refuse_unattainable(problem, scenario, config)
+    if env.preference is not None:
+        preferences.refuse_unlearnable(problem, env, config)
     if env.synergy is None:
         return
     synergy, apart = np.asarray(env.synergy.support()[0], np.float64)[:, 0], low.sum(-1)
@@ -257,9 +275,9 @@ def check(problem: Auction, env: AuctionEnv, config: Config) -> None:
 
 def build(model: Any, folder: Any) -> tuple[Auction, AuctionEnv]:
     """The auction a problem file describes and its numbers; `folder` is where relative data files are looked up."""
-    weights = {model.objective: 1.0} if isinstance(model.objective, str) else dict(model.objective)
+    weights = weights_of(model.objective)
     combinatorial = model.valuation == "combinatorial"
-    limits = [constraint.build() for constraint in model.constraints]
+    limits, numbers = constraints.build(model.constraints)
     env = AuctionEnv(
         prior=model.prior.build(*model.listed(), folder),
         synergy=model.synergy.build(model.bidders, 1, folder) if combinatorial else None,
@@ -267,15 +285,17 @@ def build(model: Any, folder: Any) -> tuple[Auction, AuctionEnv]:
         outside=jnp.asarray(np.broadcast_to(np.asarray(model.outside_value), (model.items,)), jnp.float32),
         budget=None if model.budgets is None else model.budgets.build(model.bidders, 1, folder),
         overspent=None if model.budgets is None else jnp.asarray(model.overspent, jnp.float32),
-        limits=tuple(numbers for _, numbers in limits),
+        limits=numbers,
         contexts=None if model.contexts is None else model.contexts.build(),
     )
     auction = Auction(
         agents=model.bidders, items=model.items, valuation=model.valuation, objective=tuple(weights), budgets=model.budgets is not None,
-        limits=tuple(limit for limit, _ in limits),
+        limits=limits,
     )  # fmt: skip
     average = env.prior.mean().mean() if env.contexts is None else auction.draw(env, jax.random.key(0), AVERAGED).types.mean()
     env = replace(env, unit=average)
+    if model.preference is not None:
+        env = replace(env, preference=preferences.build(model.preference, auction, env, folder))
     if model.population is None:
         return auction, env
     chosen = model.population

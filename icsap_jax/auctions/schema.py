@@ -13,10 +13,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
-from icsap_jax.auctions.constraint_schema import AuctionConstraint
 from icsap_jax.auctions.context_schema import ContextModel, Discrete
+from icsap_jax.auctions.preference_schema import Labelled, Preference
 from icsap_jax.auctions.prior_schema import AnyOf, Uniform
-from icsap_jax.config import Model, Numbers, Objective, OneOf, PriorModel, Problem, RuleModel, fault, kinds
+from icsap_jax.config import Constraint, Model, Numbers, Objective, OneOf, PriorModel, Problem, RuleModel, fault, kinds
+from icsap_jax.config.constraints import TotalVariation, check_constraints
+from icsap_jax.config.known_objectives import check_agents
 from icsap_jax.config.models import folder_of, under
 from icsap_jax.config.reading import merge
 
@@ -51,9 +53,11 @@ class Auction(Problem):
     optimum: ClassVar[Any] = "icsap_jax.auctions.optimum:optimum"
     control: ClassVar[Any] = "icsap_jax.auctions.optimum:control"
     baselines: ClassVar[Any] = "icsap_jax.auctions.baselines:baselines"
+    details: ClassVar[Any] = "icsap_jax.auctions.preference:details"
     pictures: ClassVar[Any] = "icsap_jax.auctions.pictures:draw"
     table: ClassVar[Any] = "icsap_jax.auctions.table:Table"
     memory_keys: ClassVar[tuple[str, ...]] = ("problem.bidders", "problem.items", "training.batch")
+    tells: ClassVar[tuple[str, ...]] = ("allocation", "elsewhere", "whole")
     defaults: ClassVar[dict[str, Any]] = {
         "rule": {"kind": "regretnet"},
         "training": {
@@ -78,7 +82,8 @@ class Auction(Problem):
     }
     examples: ClassVar[list[dict[str, Any]]] = [
         {"kind": "auction", "bidders": 1, "items": 2, "prior": {"kind": "uniform", "low": 0, "high": 1}},
-        {"kind": "auction", "bidders": 2, "items": 2, "valuation": "unit_demand", "prior": {"kind": "uniform", "low": 2, "high": 3}},
+        {"kind": "auction", "bidders": 2, "items": 2, "valuation": "unit_demand", "prior": {"kind": "uniform", "low": 2, "high": 3},
+         "preference": {"labels": {"kind": "quota", "share": 0.4}}},
         {"kind": "auction", "bidders": 2, "items": 2, "valuation": "combinatorial", "prior": {"kind": "uniform", "low": 1, "high": 2}},
         {"kind": "auction", "bidders": 2, "items": 1, "prior": {"kind": "any_of", "parts": [
             {"kind": "uniform", "low": 0, "high": 1}, {"kind": "uniform", "low": 0.2, "high": 1}]}, "objective": "profit",
@@ -98,11 +103,13 @@ class Auction(Problem):
 
     @classmethod
     def completed(cls, defaults: dict[str, Any], problem: Mapping[str, Any]) -> dict[str, Any]:
-        """Where some bidders are boundedly rational, and where any of several priors may be true, the response that the rule wants stands
-        inside `bounded`, and that inside `robust`."""
+        """Where some bidders are boundedly rational, where people prefer some decisions to others, and where any of several priors may be
+        true, the response that the rule wants stands inside `bounded`, that inside `preferred`, and that inside `robust`."""
         prior, response = problem.get("prior"), defaults["training"]["response"]
         if problem.get("population") is not None:
             response = {"kind": "bounded", "inner": response}
+        if problem.get("preference") is not None:
+            response = {"kind": "preferred", "inner": response}
         if isinstance(prior, Mapping) and prior.get("kind") == "any_of":
             response = {"kind": "robust", "inner": response}
         return {**defaults, "training": {**defaults["training"], "response": response}}
@@ -119,8 +126,9 @@ class Auction(Problem):
                                                             "Served by the rules `regretnet` and `citransnet`")
     overspent: float = Field(10.0, gt=0, description="what a unit beyond one's budget costs while a rule is trained; judged, it is ruin")
     contexts: OneOf[ContextModel] | None = Field(None, description="what is publicly seen of bidders and items; null: nothing")
-    constraints: list[OneOf[AuctionConstraint]] = Field([], description="what rules have to keep besides")
+    constraints: list[OneOf[Constraint]] = Field([], description="what rules have to keep besides")
     population: Population | None = Field(None, description="boundedly rational bidders among the others; null: all are rational")
+    preference: Preference | None = Field(None, description="what people like, known from examples alone; null: nobody was asked")
 
     @model_validator(mode="before")
     @classmethod
@@ -139,16 +147,22 @@ class Auction(Problem):
         if self.outside_value.shape not in {(), (1,), (self.items,)}:
             raise fault((["outside_value"], f"has shape {list(self.outside_value.shape)}; it should be a number or [{self.items}] (one per "
                          "item)", self.outside_value))
-        titles = [constraint.title() for constraint in self.constraints]
-        for place, title in enumerate(titles):
-            if title in titles[:place]:
-                raise fault((["constraints", place], f"bounds the same objective as constraint {titles.index(title)}, from the same side",
-                             title))
+        check_agents(self.objective, self.bidders)
+        check_constraints(self.constraints, self.bidders)
+        for place, constraint in enumerate(self.constraints):
+            if combinatorial and isinstance(constraint, TotalVariation) and constraint.by == "construction":
+                raise fault((["constraints", place, "by"], "should be penalty where bundles are allocated, and not items", "construction"))
         if self.contexts is not None and combinatorial:
             raise fault((["contexts"], "belong to additive or unit-demand bidders, not to combinatorial ones", self.contexts.kind_name()))
         for name in ("synergy", "budgets"):
             if isinstance(getattr(self, name), AnyOf):
                 raise fault(([name, "kind"], "should be one prior; only problem.prior can be any of several", "any_of"))
+        if self.preference is not None:
+            with under("preference"):
+                if isinstance(self.preference.labels, Labelled) and self.preference.shown != "allocation":
+                    raise fault((["shown"], "should be allocation where people have labelled those", self.preference.shown))
+                with under("labels"):
+                    self.preference.labels.check(self.bidders, self.items, folder_of(info))
         if self.contexts is not None and isinstance(self.prior, AnyOf):
             raise fault((["contexts"], "tell what the prior is, and here it is any of several; leave one of them out", None))
         if self.contexts is not None:
@@ -169,8 +183,9 @@ class Auction(Problem):
         return (self.contexts.bidders, self.contexts.items) if isinstance(self.contexts, Discrete) else (self.bidders, self.items)
 
     def demands(self) -> tuple[str, ...]:
-        """Budgets: a rule that knows nothing of them charges more than bidders have."""
-        return () if self.budgets is None else ("budgets",)
+        """Budgets: a rule that knows nothing of them charges more than bidders have. Even lots, where construction has to keep them."""
+        even = any(isinstance(each, TotalVariation) and each.by == "construction" for each in self.constraints)
+        return (*(() if self.budgets is None else ("budgets",)), *(("even lots",) if even else ()))
 
     def memory(self, training: Any, rule: RuleModel) -> int:
         """Bytes of one training step: rows of reports (the truth, and each bidder's deviations tried) through the networks, three
@@ -184,6 +199,8 @@ class Auction(Problem):
         rows = training.batch * exchanged // reports if reports else training.batch * (1 + self.bidders * tried)
         if self.population is not None:  # every report of every bidder, once to choose by and once to be judged
             rows += 2 * self.bidders * (1 + self.population.reports) * getattr(training.response, "profiles", training.batch)
+        if self.preference is not None:  # the rule's own decisions, scored
+            rows += getattr(training.response, "profiles", training.batch)
         menu = training.batch * self.bidders * exchanged
         layers = [inputs, *hidden, outputs]
         parameters = 2 * sum(a * b for a, b in pairwise(layers))

@@ -12,6 +12,7 @@ climbs for itself (Adam moves every number for itself too). The best of them is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -151,18 +152,27 @@ def priced(play: Play) -> Array:
 def run(trainer: Trainer, env: Tree, state: TrainState, count: int) -> tuple[TrainState, dict[str, Array]]:
     """`count` steps of every member: a state with leaves [S, …] and metrics [S, …] averaged over the chunk. The state given is
     consumed (its buffers are reused)."""
+    return _members(lambda member: _alone(trainer, env, member, count), state)
 
-    def alone(member: TrainState):
-        member, metrics = jax.lax.scan(lambda state, _: trainer.step(env, state), member, None, length=count)
-        return member, jax.tree.map(lambda leaf: leaf.mean(0), metrics)
 
-    members = state.step.shape[0]
-    if members == 1:  # no batching at all: a batch of one still costs layout changes
-        only, metrics = alone(jax.tree.map(lambda leaf: leaf[0], state))
-        return jax.tree.map(lambda leaf: leaf[None], (only, metrics))
+@partial(jax.jit, static_argnames=("trainer", "count"), donate_argnames=("state",))
+def run_each(trainer: Trainer, envs: Tree, state: TrainState, count: int) -> tuple[TrainState, dict[str, Array]]:
+    """As `run`, where each member has a problem of its own: `envs` with leaves [S, …]."""
+    return _members(lambda pair: _alone(trainer, pair[0], pair[1], count), (envs, state))
+
+
+def _alone(trainer: Trainer, env: Tree, member: TrainState, count: int) -> tuple[TrainState, dict[str, Array]]:
+    member, metrics = jax.lax.scan(lambda state, _: trainer.step(env, state), member, None, length=count)
+    return member, jax.tree.map(lambda leaf: leaf.mean(0), metrics)
+
+
+def _members(alone: Callable[[Tree], Tree], members: Tree) -> Tree:
+    """What happens to each member, leaves [S, …]: one after the other on a CPU, and side by side elsewhere."""
+    if jax.tree.leaves(members)[0].shape[0] == 1:  # no batching at all: a batch of one still costs layout changes
+        return jax.tree.map(lambda leaf: leaf[None], alone(jax.tree.map(lambda leaf: leaf[0], members)))
     if jax.default_backend() == "cpu":
-        return jax.lax.map(alone, state)
-    return jax.vmap(alone)(state)
+        return jax.lax.map(alone, members)
+    return jax.vmap(alone)(members)
 
 
 def stack(states: list[TrainState]) -> TrainState:

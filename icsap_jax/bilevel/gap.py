@@ -2,6 +2,9 @@
 
 gap = relu(max_k u(unilateral(action, deviation_k)) − u(action) + margin·[deviation_k ≠ action])          [I, N]
 
+Where an agent's order of outcomes is partial (lotteries over a list of preferences, say), u has C criteria, and a deviation gains as much
+as it does by the one that it raises most: the gap is 0 if and only if no deviation is better by any of them.
+
 By the envelope theorem (Danskin) the gap is differentiated only through the decision and the utility: the deviations themselves
 arrive as constants. Nothing here knows how they were found; that is `responses` (training) and `deviations` (evaluation).
 """
@@ -52,8 +55,11 @@ def gains(problem: Problem, env: Tree, rule: Rule, draw: Draw, action: Array, de
     """What each deviation gains [K, I, N] over `action` (plus the problem's margin), and the decision on `action`."""
     moved = unilateral(action, deviations)
     decision, deviated = decide_together(problem, env, rule, draw, action, moved)
-    utility = problem.utility(env, draw, decision, action)
-    gain = own(problem.utility(env, draw, deviated, moved)) - utility[None]
+    utility, tried = problem.utility(env, draw, decision, action), problem.utility(env, draw, deviated, moved)
+    if getattr(problem, "criteria", 0):
+        gain = largest(jnp.diagonal(tried, axis1=0, axis2=-2) - utility.swapaxes(-1, -2)[None], -2)  # over C of [K, I, C, N]
+    else:
+        gain = own(tried) - utility[None]
     if problem.margin:
         different = jnp.any(deviations != action[None], axis=-1)
         gain = gain + problem.margin * different

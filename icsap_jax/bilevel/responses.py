@@ -144,7 +144,7 @@ def judge_deviations(problem: Problem, env: Tree, rule: Rule, draw: Draw, deviat
 def play_of(weight: Array, outcome: Outcome, gap: Array, memory: Tree) -> Play:
     """A play from what resulted on each profile, weighted, and the gap [N]; constraints in the order of their names."""
     parts = {name: expectation(weight, values) for name, values in outcome.objectives.items()}
-    missed = [expectation(weight, missing(outcome.constraints[name])) for name in sorted(outcome.constraints)]
+    missed = [expectation(weight, missing(outcome.constraints[name], weight.ndim)) for name in sorted(outcome.constraints)]
     averages = [expectation(weight, outcome.averages[name]) for name in sorted(outcome.averages)]
     return Play(
         value=expectation(weight, outcome.value), gap=gap, parts=parts, memory=memory,
@@ -152,9 +152,9 @@ def play_of(weight: Array, outcome: Outcome, gap: Array, memory: Tree) -> Play:
     )  # fmt: skip
 
 
-def missing(constraint: Array) -> Array:
-    """By how much a signed constraint [B, …] is missed on each profile, [B]: its positive parts, added up."""
-    return jax.nn.relu(constraint).reshape(constraint.shape[0], -1).sum(-1)
+def missing(constraint: Array, axes: int = 1) -> Array:
+    """By how much a signed constraint [B, …] is missed on each profile, [B], which may be several `axes`: its positive parts, added up."""
+    return jax.nn.relu(constraint).reshape(*constraint.shape[:axes], -1).sum(-1)
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,9 @@ def worst_case(measured: list[dict[str, Any]]) -> dict[str, Any]:
     details = {**worst["details"], **{name: open_["details"][name] for name in OF_THE_GAP if name in open_["details"]}}
     if "feasibility_violation" in details:
         details["feasibility_violation"] = max(each["details"]["feasibility_violation"] for each in measured)
-    for name in details.get("constraints", {}):
-        details["constraints"] = {**details["constraints"], name: max(each["details"]["constraints"][name] for each in measured)}
+    for missed in ("constraints", "constraint_means"):
+        for name in details.get(missed, {}):
+            details[missed] = {**details[missed], name: max(each["details"][missed][name] for each in measured)}
     for name in details.get("averages", {}):
         missed = max((each["details"]["averages"][name] for each in measured), key=lambda each: each["value"])
         details["averages"] = {**details["averages"], name: missed}

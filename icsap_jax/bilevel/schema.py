@@ -75,6 +75,15 @@ class Enumerate(Response):
     builder: ClassVar[str] = "icsap_jax.bilevel.responses:enumerate_actions"
 
 
+class EveryReport(Response):
+    """Agents report one of finitely many types: of some profiles every report of one agent of each kind, drawn at random, is decided. Each
+    is at once a profile, weighed by how likely it is given the others', and a misreport for every other type: the gap is exact over that
+    agent's types, and costs no more than the objective does. `batch` counts the reports."""
+
+    kind: Literal["every_report"] = "every_report"
+    builder: ClassVar[str] = "icsap_jax.bilevel.reports:every_report"
+
+
 class Cooling(Response):
     """A response with a temperature that falls geometrically while a rule is trained (`equilibrium.annealed`)."""
 
@@ -184,6 +193,40 @@ class Bounded(Response):
     def _one_world(cls, inner: Response) -> Response:
         if isinstance(inner, Robust):
             raise PydanticCustomError("nesting", "should not be robust; write robust outside, with bounded as its inner")
+        if isinstance(inner, Preferred):
+            raise PydanticCustomError("nesting", "should not be preferred; write preferred outside, with bounded as its inner")
+        return inner
+
+    def trusts(self) -> bool:
+        """As what stands inside."""
+        return self.inner.trusts()
+
+    def innermost(self) -> Response:
+        """As what stands inside."""
+        return self.inner.innermost()
+
+
+class Preferred(Response):
+    """For what people like of a rule's decisions, known from examples, as `problem.preference` tells: a network learns it while the rule is
+    trained, from the rule's own decisions among others, and its score is part of the objective. Gaps are found by `inner`."""
+
+    kind: Literal["preferred"] = "preferred"
+    builder: ClassVar[str] = "icsap_jax.bilevel.preferred:preferred"
+    examples: ClassVar[list[dict[str, Any]]] = [
+        {"inner": {"kind": "candidates", "count": 4, "steps": 1}, "profiles": 8, "hidden": [8]}]
+    inner: OneOf[Response] = Field(default_factory=Candidates, description="how deviations are searched for")
+    hidden: list[Annotated[int, Field(ge=1)]] = Field([100, 100], description="width of each hidden layer of the preference network")
+    updates: int = Field(1, ge=1, description="Adam steps of the network in each training step")
+    step_size: float = Field(1e-3, gt=0, description="Adam's, of the network")
+    profiles: int = Field(256, ge=1, description="on which the rule is scored in each step; as many decisions of each kind are learned")
+
+    @field_validator("inner")
+    @classmethod
+    def _one_world(cls, inner: Response) -> Response:
+        if isinstance(inner, Robust):
+            raise PydanticCustomError("nesting", "should not be robust; write robust outside, with preferred as its inner")
+        if isinstance(inner, Preferred):
+            raise PydanticCustomError("nesting", "should not be preferred once more; write what searches for deviations")
         return inner
 
     def trusts(self) -> bool:

@@ -60,6 +60,13 @@ class Policies:
     mask: Array
 
 
+@dataclass(frozen=True)
+class Reports:
+    """Agents say which of finitely many types they are of: an action [I, N, 1] is the number of one of `count` reports."""
+
+    count: int
+
+
 @register_dataclass
 @dataclass(frozen=True)
 class Outcome:
@@ -74,11 +81,15 @@ class Outcome:
     averages: dict[str, Array] = field(default_factory=dict)
 
 
+class Fixed(nnx.Variable):
+    """A number of a module that is given and not learned, such as a limit its decisions keep. It may differ from member to member."""
+
+
 @register_dataclass
 @dataclass(frozen=True)
 class Rule:
     """A rule: `params`, an nnx.State, and `graph`, the static shape of the nnx module they belong to. Being a pytree, a Rule goes
-    straight into grad, optax, vmap and scan; calling it rebuilds the module and runs it.
+    straight into grad, optax, vmap and scan; calling it rebuilds the module and runs it. `fixed`: those of its numbers that are given.
 
     A rule that picks from a list (a menu, an affine maximiser) is a step function of its parameters. While it is trained it has a
     `temperature` [], which its module is given as a keyword and picks by softmax at; None: it picks the best, as it does in use."""
@@ -86,6 +97,7 @@ class Rule:
     params: Tree
     graph: nnx.GraphDef = field(metadata={"static": True})
     temperature: Array | None = None
+    fixed: Tree = field(default_factory=lambda: nnx.State({}))
 
     @property
     def inputs(self) -> int:
@@ -99,16 +111,21 @@ class Rule:
     @classmethod
     def of(cls, module: nnx.Module) -> Rule:
         """The rule a freshly built module computes. The module must keep no `rngs`."""
-        graph, params = nnx.split(module)
-        return cls(params=params, graph=graph)
+        graph, fixed, params = nnx.split(module, Fixed, ...)
+        return cls(params=params, graph=graph, fixed=fixed)
 
     def __call__(self, *inputs: Any) -> Tree:
         softly = {} if self.temperature is None else {"temperature": self.temperature}
-        return nnx.merge(self.graph, self.params)(*inputs, **softly)
+        return self.module(self.params)(*inputs, **softly)
+
+    def module(self, params: Tree) -> Any:
+        """Its module with these parameters."""
+        return nnx.merge(self.graph, params, self.fixed)
 
     def astype(self, dtype: Any) -> Rule:
         """The same rule with its parameters in another precision."""
-        return replace(self, params=jax.tree.map(lambda leaf: leaf.astype(dtype), self.params))
+        params, fixed = jax.tree.map(lambda leaf: leaf.astype(dtype), (self.params, self.fixed))
+        return replace(self, params=params, fixed=fixed)
 
 
 class Problem(Protocol):
@@ -131,8 +148,15 @@ class Problem(Protocol):
     `redraw(env, key, seen, lead)` [*lead, N, T]: types of all agents given what is seen, whose own leading axes are the last of `lead`;
     `scenarios(env)`: several `env`, any of which may be true, for the worst of which rules are trained (`robust`) and judged;
     `population(env)`: boundedly rational agents among the others (`bounded`), None where all are rational;
+    `preference(env)`, `shown`, `liked` and `imagined`: what people like of decisions, known from examples (`preferred`);
     `start(env, draw)` [I, N, T]: where to look for a stationary reply from; `export_inputs(env)`: example inputs of the compiled rule;
-    and as constants `sampled`: finite actions meet sampled profiles; `enumerated`: reports meet every profile with its weight;
+    `chances(env, draw, who)` [S, K, G], `menu(env, decision, who)` [S, K, G, A, (C)] and `alike`, the groups of agents who differ in
+    nothing but their types: how likely each of K reports is the type of agent `who` [S, G] given the others', what decisions on each are
+    worth to it if it is of each of A types, and which agents can stand for all (`every_report`);
+    `imposed(env, draw, decision)` […, I, N]: what taking part costs agents, where utilities do not tell;
+    and as constants `criteria`: C, where an agent's order of outcomes is partial and `utility` gives C numbers […, I, N, C] for each agent,
+    any of which a deviation may raise; `sampled`: finite actions meet sampled profiles; `enumerated`: reports meet every profile with
+    its weight;
     `separable`: no agent's utility depends on what others do; `constraints`, `averages`: the names of the signed constraints that
     `score` tells;
     `committed`: the decision is made before anyone acts, so that `decide` ignores the action and is asked once.
@@ -146,7 +170,7 @@ class Problem(Protocol):
     def draw(self, env: Tree, key: Array, count: int) -> Draw:
         """`count` profiles from the prior; or, where types are finite, all of them with their mass (`count` is then ignored)."""
 
-    def space(self, env: Tree, draw: Draw) -> Box | Finite | Policies:
+    def space(self, env: Tree, draw: Draw) -> Box | Finite | Policies | Reports:
         """The actions open to each agent."""
 
     def recommended(self, env: Tree, draw: Draw) -> Array | None:
@@ -156,7 +180,7 @@ class Problem(Protocol):
         """The decision the rule takes on `action` […, I, N, …], None where it is made before anyone acts; it never sees types."""
 
     def utility(self, env: Tree, draw: Draw, decision: Tree, action: Array) -> Array:
-        """Utilities […, I, N] at the *true* types, conditional on the information set."""
+        """Utilities […, I, N, (C)] at the *true* types, conditional on the information set."""
 
     def weight(self, env: Tree, draw: Draw, decision: Tree) -> Array:
         """The probability [I, N] or [I, 1] of each information set for each agent."""

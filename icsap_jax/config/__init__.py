@@ -3,12 +3,13 @@
 `load` reads a YAML file, applies `key=value` overrides and returns a `Config`; `parse` does the same from a dict. What a file may
 say is defined by the pydantic models in `icsap_jax/*/schema.py`, which are found by looking for such files, never listed, and by
 the user's own `plugins`. The parts: `models` (the bases those schemas build on), `numbers` (arrays inline or in a file),
-`reading` (YAML, overrides, merging), `objectives` (their names), `plugins` (schemas and plugins), `messages` (errors as
-sentences), `file` (the whole problem file).
+`reading` (YAML, overrides, merging), `objectives` (their names; those of the package in `known_objectives`), `constraints` (what any
+domain's rules may have to keep), `plugins` (schemas and plugins), `messages` (errors as sentences), `file` (the whole problem file).
 """
 
 from __future__ import annotations
 
+from icsap_jax.config.constraints import Constraint
 from icsap_jax.config.file import Config, json_schema, load, parse
 from icsap_jax.config.models import Kind, Model, OneOf, OneOrEach, PriorModel, Problem, RuleModel, fault, kinds, resolve
 from icsap_jax.config.numbers import Numbers
@@ -18,6 +19,7 @@ from icsap_jax.config.reading import ConfigError
 __all__ = [
     "Config",
     "ConfigError",
+    "Constraint",
     "Kind",
     "Model",
     "Numbers",

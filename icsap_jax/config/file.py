@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, create_model
 
 from icsap_jax.config.messages import blamed, sentence
 from icsap_jax.config.models import DEFINED, Kind, Model, OneOf, Problem, RuleModel, definition, kinds, nearest
+from icsap_jax.config.objectives import untold
 from icsap_jax.config.plugins import active
 from icsap_jax.config.reading import ConfigError, keys_of, map_files, merge, override, read_yaml
 
@@ -110,6 +111,7 @@ def parse(data: Any, folder: Path | str = ".", source: str = "problem", override
         if "rule.kind" in named and not _suits(config) and (without := _untrained(given, named)) is not None:
             return parse(without, folder, source, overrides)
         _check_rule(config, overrides)
+    _check_objectives(config, overrides)
     _check_memory(config)
     return config
 
@@ -201,6 +203,17 @@ def _with_defaults(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     rule = kinds(RuleModel).get(str(chosen.get("kind"))) if isinstance(chosen, Mapping) else None
     laid = under if rule is None else merge(under, rule.defaults_for(located))
     return merge(cls.completed(laid, located), data)
+
+
+def _check_objectives(config: Config, overrides: Sequence[str]) -> None:
+    """What is valued, and what is bounded, has to be something that problems of this kind tell."""
+    tells, constraints = type(config.problem).tells, getattr(config.problem, "constraints", [])
+    asked = [("problem", config.problem), *((f"problem.constraints.{place}", each) for place, each in enumerate(constraints))]
+    for key, model in asked:
+        name = untold(getattr(model, "objective", None), tells)
+        if name is not None:
+            raise ConfigError(f"{blamed(f'{key}.objective', config.source, overrides)}: {key}.objective = '{name.base}' looks at who gets "
+                              f"what, which problems of kind '{config.problem.kind_name()}' do not tell; choose another.")
 
 
 def _check_rule(config: Config, overrides: Sequence[str]) -> None:

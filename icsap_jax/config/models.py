@@ -158,7 +158,8 @@ class Problem(Kind):
     kind of its own (`bilevel/judgement.py`); `optimum`, `baselines`, `control` and `pictures` are given the
     problem and its numbers; `bound` proves an upper bound on the objective, by multipliers that it learns or that the rule has; `polish`
     makes a trained rule exact where that is possible, `details` tells more about one, `table` applies one to a CSV, and `listing` gives
-    the rows of one that is a list. `defaults` are the domain's values for rule, training and evaluation, laid under the user's."""
+    the rows of one that is a list. What its accounts tell beyond values and transfers (`objectives.Account`) are the names in `tells`.
+    `defaults` are the domain's values for rule, training and evaluation, laid under the user's."""
 
     optimum: ClassVar[Any] = None
     bound: ClassVar[Any] = None
@@ -171,6 +172,7 @@ class Problem(Kind):
     pictures: ClassVar[Any] = None
     table: ClassVar[Any] = None
     listing: ClassVar[Any] = None
+    tells: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[dict[str, Any]] = {}
     memory_keys: ClassVar[tuple[str, ...]] = ("training.batch",)
 

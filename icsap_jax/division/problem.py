@@ -25,6 +25,7 @@ from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.ties import largest, smallest
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule, Tree
+from icsap_jax.inequality import geometric_mean
 
 
 @register_dataclass
@@ -99,17 +100,10 @@ def enjoyed(values: Array, shares: Array) -> Array:
 def wishes(gets: Array) -> dict[str, Array]:
     """Every objective, […], of what agents get, […, N]."""
     return {
-        "utilitarian": gets.sum(-1), "maximin": smallest(gets), "nash_welfare": geometric_mean(gets),
+        "utilitarian": gets.sum(-1), "maximin": smallest(gets),
+        "nash_welfare": geometric_mean(gets, np if isinstance(gets, np.ndarray) else jnp),
         "equitable": smallest(gets) - largest(gets),
     }  # fmt: skip
-
-
-def geometric_mean(gets: Array) -> Array:
-    """(Π f)^(1/N), […], of what agents get, […, N]; nothing where somebody gets nothing."""
-    xp = np if isinstance(gets, np.ndarray) else jnp
-    something = gets > 0
-    logs = xp.log(xp.where(something, gets, 1.0))  # the logarithm of 0 would have no slope that is a number
-    return xp.where(something.all(-1), xp.exp(logs.mean(-1)), 0.0)
 
 
 def envy(values: Array, shares: Array) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from icsap_jax.config.objectives import weights_of
 from icsap_jax.exact.markov import planner, pure_policies
 from icsap_jax.games.game import Game
 from icsap_jax.games.problem import Society, SocietyEnv
@@ -21,7 +22,7 @@ def build(model: Any, folder: Path) -> tuple[Society, SocietyEnv]:
     given = model.tables()
     count, things = given.legal.shape[:2]
     objective = model.objective if model.objective is not None else ("welfare" if model.designer is None else {})
-    weights = objective if isinstance(objective, dict) else {objective: 1.0}
+    weights = weights_of(objective)
     asked = model.implementation is not None or model.targets
     target = chosen(model, given) if asked else None
     rows, counts, others = np.zeros((0, count, things * given.legal.shape[-1])), np.zeros((0, count)), None

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from icsap_jax import artifact, evaluation, files, run, runtime
+from icsap_jax import artifact, evaluation, files, profiles, run, runtime
 from icsap_jax.bilevel.deviations import weak_gap
 from icsap_jax.evaluation import Say
 from icsap_jax.reproduce.rows import Budget, Row, Table, chosen, table
@@ -100,5 +100,5 @@ def _spread(learned: Any) -> float:
     with jax.enable_x64(True):
         env, rule = evaluation.as_judged(learned.problem, learned.env, learned.rule)
         key = jax.random.fold_in(jax.random.key(learned.config.evaluation.seed), 4)
-        values, *_ = evaluation.objective_sample(learned.problem, env, rule, key, PROFILES)
+        values = profiles.objective_sample(learned.problem, env, rule, key, PROFILES).values
     return float(values.std())

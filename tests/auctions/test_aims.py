@@ -174,7 +174,7 @@ def test_a_floor_grows_dearer_by_what_is_missing_of_it_step_by_step():
 
 @pytest.mark.parametrize(("problem", "sentence"), [
     ({"outside_value": [0.1, 0.2]}, "outside_value = .* has shape .2.; it should be a number or .1."),
-    ({"constraints": [FLOOR, FLOOR]}, "constraints.1 = .* bounds the same objective as constraint 0"),
+    ({"constraints": [FLOOR, FLOOR]}, "constraints.1 = .* asks for the same as constraint 0"),
     ({"constraints": [{**FLOOR, "objective": "profits"}]}, "is not a known objective; did you mean 'profit'"),
     ({"constraints": [{"kind": "at_lest", "objective": "revenue", "value": 1}]}, "did you mean 'at_least'"),
 ])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from icsap_jax.auctions.menus import Menu as ExactMenu
 from icsap_jax.auctions.optimum import known_menu
 from icsap_jax.auctions.rules.menus.listing import listing
 from icsap_jax.auctions.rules.menus.rochetnet import Menu, SymmetricMenu, chosen, chosen_softly
+from icsap_jax.auctions.rules.shares import Shares
 from icsap_jax.bilevel.fit import Trainer, member, run
 from icsap_jax.bilevel.types import Rule
 from icsap_jax.config import ConfigError, parse
@@ -48,7 +50,8 @@ def with_entries(kind, problem, lotteries, prices):
         logits = np.log(np.maximum(lotteries, 1e-7)) - np.log(np.maximum(1 - lotteries, 1e-7))
     else:
         logits = np.log(np.maximum(lotteries, 1e-7)) - np.log(np.maximum(1 - lotteries.sum(1, keepdims=True), 1e-7))
-    return Rule.of(kind(problem, jnp.asarray(logits, jnp.float32), jnp.asarray(prices, jnp.float32), 0.5))
+    shares = Shares(problem, SimpleNamespace(limits=()))
+    return Rule.of(kind(problem, shares, jnp.asarray(logits, jnp.float32), jnp.asarray(prices, jnp.float32), 0.5))
 
 
 @pytest.mark.parametrize("name", ["additive_1x2_uniform_416_47", "unit_1x2_uniform_23"])

@@ -225,7 +225,49 @@ def feasible_tax_mechanism(problem, env, decision):
     np.testing.assert_allclose(env.share @ (income - consumption), env.requirement, atol=ROUNDING)
 
 
+def feasible_redistribution(problem, env, decision):
+    """As many get a unit as there are units, each a whole one."""
+    given = np.asarray(decision.allocation)
+    assert set(np.unique(given)) <= {0.0, 1.0}
+    assert (given.sum((-2, -1)) == problem.units).all()
+
+
+def feasible_cost_sharing(problem, env, decision):
+    """Agents are served with probabilities, and nobody is paid for being served."""
+    served, paid = np.asarray(decision.allocation), np.asarray(decision.payment)
+    assert served.min() >= 0
+    assert served.max() <= 1
+    assert paid.min() >= 0
+
+
+def feasible_facility(problem, env, decision):
+    """A lottery over placements, in none of which a facility stands beyond the ends of the line."""
+    chance, places = np.asarray(decision.chance), np.asarray(decision.places)
+    low, high = (np.asarray(bound) for bound in env.prior.support())
+    assert chance.min() >= 0
+    np.testing.assert_allclose(chance.sum(-1), 1.0, atol=ROUNDING)
+    assert places.min() >= low.min() - ROUNDING
+    assert places.max() <= high.max() + ROUNDING
+
+
+def feasible_voting(problem, env, decision):
+    """A lottery over alternatives."""
+    lottery = np.asarray(decision)
+    assert lottery.min() >= 0
+    np.testing.assert_allclose(lottery.sum(-1), 1.0, atol=ROUNDING)
+
+
+def feasible_matching(problem, env, decision):
+    """Probabilities; nobody is matched more than once."""
+    matched = np.asarray(decision.probability)
+    assert matched.min() >= 0
+    assert max(matched.sum(-1).max(), matched.sum(-2).max()) <= 1 + ROUNDING
+
+
 FEASIBLE = {
+    "matching": feasible_matching,
+    "facility": feasible_facility, "voting": feasible_voting,
+    "redistribution": feasible_redistribution, "cost_sharing": feasible_cost_sharing,
     "tax": feasible_tax, "tax_mechanism": feasible_tax_mechanism,
     "commons": feasible_commons, "population": feasible_population, "market": feasible_market,
     "game": feasible_game, "informed_game": feasible_game, "mediated_game": feasible_game,

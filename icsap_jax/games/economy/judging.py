@@ -10,7 +10,8 @@ from icsap_jax.bilevel.judgement import Judgement
 from icsap_jax.games.economy.exact import Exact, of_model
 from icsap_jax.games.economy.optimum import best_rate, isoelastic_sum, marginal_weights
 from icsap_jax.games.economy.rules import schedule_of
-from icsap_jax.games.economy.social import Account, Isoelastic, gini, parts
+from icsap_jax.games.economy.social import Account, Isoelastic, parts
+from icsap_jax.inequality import gini
 
 POINTS = 20_001  # incomes that each type is offered besides, evenly up to twice what it earns without a tax
 

@@ -22,7 +22,8 @@ from scipy.optimize import linprog
 
 from icsap_jax.config import ConfigError
 from icsap_jax.games.economy.exact import Exact, of_model
-from icsap_jax.games.economy.social import EqualityProductivity, Isoelastic, Maximin, Revenue, Weighted, equally_distributed
+from icsap_jax.games.economy.social import EqualityProductivity, Isoelastic, Maximin, Revenue, Weighted
+from icsap_jax.inequality import equally_distributed
 
 ROUNDS = 200  # of tangents, at most
 CLOSE = 1e-9  # of the scale of payoffs, between what can be had and what is proved; and what HiGHS' tolerances may have cost the proof

@@ -16,7 +16,8 @@ from scipy.optimize import minimize_scalar
 from icsap_jax.games.economy import mirrlees
 from icsap_jax.games.economy.exact import Exact, of_model
 from icsap_jax.games.economy.search import searched
-from icsap_jax.games.economy.social import EqualityProductivity, Isoelastic, Maximin, Revenue, Weighted, equally_distributed
+from icsap_jax.games.economy.social import EqualityProductivity, Isoelastic, Maximin, Revenue, Weighted
+from icsap_jax.inequality import equally_distributed
 
 NEARLY = 1e-3  # rates of the best mechanism are known this well: its value hardly depends on them
 GRID = 1.0 - np.geomspace(1e-4, 1e3, 8000)[::-1]  # rates among which the bounded search begins: what is left is a share, or a multiple

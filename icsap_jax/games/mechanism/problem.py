@@ -26,6 +26,7 @@ from icsap_jax.bilevel.gap import gap_and_decision
 from icsap_jax.bilevel.judgement import Judgement
 from icsap_jax.bilevel.responses import pure_actions
 from icsap_jax.bilevel.types import Array, Draw, Finite, Outcome, Rule, Tree
+from icsap_jax.config.objectives import weights_of
 from icsap_jax.games.mechanism.optimum import gap, outcomes, truth
 
 
@@ -189,7 +190,7 @@ def build(model: Any, folder: Path) -> tuple[MarkovMechanism, MechanismEnv]:
     mass = np.ones(1)
     for each in prior:
         mass = (mass[:, None] * each).ravel()
-    weights = {model.objective: 1.0} if isinstance(model.objective, str) else dict(model.objective)
+    weights = weights_of(model.objective)
     env = MechanismEnv(
         mass=mass, **outcomes(model), reservation=np.float64(model.reservation),
         weights=tuple(np.float64(weight) for weight in weights.values()),

@@ -7,11 +7,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from icsap_jax.config import Numbers, Objective, Problem, RuleModel, fault, register_objective
+from icsap_jax.config import Numbers, Objective, Problem, RuleModel, fault
 from icsap_jax.games.tables import Tables, faults, tables
-
-register_objective("welfare", "icsap_jax.objectives:welfare")
-register_objective("revenue", "icsap_jax.objectives:revenue")
 
 MOST_PROFILES = 4096  # of types; all of them are enumerated
 

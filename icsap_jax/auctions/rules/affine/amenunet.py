@@ -25,7 +25,7 @@ from icsap_jax.auctions.rules.affine.maximiser import AffineMaximiser, Menu, dec
 from icsap_jax.auctions.rules.affine.menus import CHARGE, average_worth, even
 from icsap_jax.auctions.rules.attention import Crossed
 from icsap_jax.auctions.rules.networks import Contexts, Perceptron, unit_of
-from icsap_jax.auctions.rules.shares import feasible
+from icsap_jax.auctions.rules.shares import Shares
 from icsap_jax.bilevel.types import Array, Rule
 
 SHARPNESS = 10.0  # of the softmax over bidders, as published
@@ -36,6 +36,7 @@ class AMenuNet(AffineMaximiser):
 
     def __init__(self, problem: Auction, env: AuctionEnv, model: Any, rngs: nnx.Rngs):
         self.problem, self.unit, self.entries = problem, unit_of(problem, env), model.menu_size
+        self.shares = Shares(problem, env)
         self.worth = tuple(map(tuple, average_worth(problem, env).tolist()))
         self.contexts = Contexts(problem, env, model.embedding, rngs)
         self.nobody = nnx.Param(nnx.initializers.normal(1.0)(rngs.params(), (1, self.contexts.size)))
@@ -68,7 +69,7 @@ class AMenuNet(AffineMaximiser):
         for layer in self.layers:
             pairs = layer(pairs)
         said = jnp.moveaxis(pairs[..., 1:], -1, 0).reshape(-1, self.entries, *shape[:2])  # [2 or 3, K, N + 1, M]
-        allocation = feasible(self.problem, SHARPNESS * self._scores(said[1:]))
+        allocation = self.shares(SHARPNESS * self._scores(said[1:]))
         worth = jnp.einsum("kng,ng->k", allocation, jnp.asarray(self.worth, allocation.dtype))
         boosts = self.unit * (self.mixed(said[0].mean((1, 2))[None])[0] - CHARGE * worth)
         return Menu(allocation, even(pairs[:-1, :, 0].mean(1)), boosts)

@@ -20,7 +20,7 @@ from icsap_jax.auctions import affine
 from icsap_jax.auctions.problem import Auction, AuctionEnv
 from icsap_jax.auctions.rules.affine.maximiser import AffineMaximiser, Menu
 from icsap_jax.auctions.rules.networks import unit_of
-from icsap_jax.auctions.rules.shares import feasible, scores_needed
+from icsap_jax.auctions.rules.shares import Shares, scores_needed
 from icsap_jax.bilevel.types import Array, Rule
 
 CHARGE = 0.7  # what an allocation is charged at first, as a share of what it is worth on average
@@ -110,19 +110,19 @@ class Lotteries(AffineMaximiser):
     """K learned lotteries, `scores` [K, …] of their shares, and their `boosts` [K]."""
 
     def __init__(self, problem: Auction, env: AuctionEnv, entries: int, key: Array):
-        self.problem, self.unit = problem, unit_of(problem, env)
+        self.problem, self.shares, self.unit = problem, Shares(problem, env), unit_of(problem, env)
         scores = SPREAD * jax.random.normal(key, (entries, scores_needed(problem)))
         if (problem.agents + 1) ** problem.items - 1 <= entries:
             certain = scores_of(problem, deterministic(problem.agents, problem.items, problem.valuation))
             scores = scores.at[: len(certain)].set(certain)
-        charged = jnp.einsum("kng,ng->k", feasible(problem, scores), jnp.asarray(average_worth(problem, env), scores.dtype))
+        charged = jnp.einsum("kng,ng->k", self.shares(scores), jnp.asarray(average_worth(problem, env), scores.dtype))
         self.weights = nnx.Param(jnp.zeros((problem.agents,)))
         self.scores = nnx.Param(scores)
         self.boosts = nnx.Param(-CHARGE * charged)
 
     def menu(self) -> Menu:
         """The lotteries as they are."""
-        return Menu(feasible(self.problem, self.scores[...]), even(self.weights[...]), self.boosts[...] * self.unit)
+        return Menu(self.shares(self.scores[...]), even(self.weights[...]), self.boosts[...] * self.unit)
 
 
 def affine_maximiser(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rule:

@@ -107,6 +107,7 @@ class CountBoosts(AffineModel):
 class Menus(AffineModel):
     """Affine maximisers with menus of a chosen size."""
 
+    heeds: ClassVar[tuple[str, ...]] = ("even lots",)
     memory_keys: ClassVar[tuple[str, ...]] = ("rule.menu_size", "training.batch")
     menu_size: int = Field(64, ge=1, description="K, how many lotteries there are to choose from, besides selling nothing")
 
@@ -129,7 +130,7 @@ class AMenuNet(Menus):
 
     kind: Literal["amenunet"] = "amenunet"
     builder: ClassVar[Any] = "icsap_jax.auctions.rules.affine.amenunet:amenunet"
-    heeds: ClassVar[tuple[str, ...]] = ("contexts",)
+    heeds: ClassVar[tuple[str, ...]] = ("contexts", "even lots")
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "amenunet", "menu_size": 8, "embedding": 4, "width": 8, "heads": 2, "layers": 2}]
     # Picked from warmly, a long menu learns to sell everything to one bidder, and does not leave that again.
     training: ClassVar[dict[str, Any]] = {

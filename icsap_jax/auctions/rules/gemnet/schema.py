@@ -27,8 +27,8 @@ class GemNet(RuleModel):
         "feasible allocations by construction", "individually rational by construction", "strategyproof by construction",
     )
     serves: ClassVar[str] = (f"two bidders or more with additive values or unit demand, at most {MOST_ITEMS} items and {MOST_VALUES} "
-                             "values in all, N·M; revenue alone, without constraints, budgets, contexts or a population; priors under "
-                             "which bidders are independent of each other")
+                             "values in all, N·M; revenue alone, without constraints, budgets, contexts, a population or a preference; "
+                             "priors under which bidders are independent of each other")
     strategyproof: ClassVar[bool] = True
     trained_by: ClassVar[str] = "compatible"
     memory_keys: ClassVar[tuple[str, ...]] = ("rule.hidden", "rule.cells", "training.batch")
@@ -63,6 +63,8 @@ class GemNet(RuleModel):
             return "changes prices for revenue alone, without constraints, budgets or contexts"
         if problem.population is not None:
             return "changes prices for bidders who are all rational, and here is a population"
+        if problem.preference is not None:
+            return "changes prices for revenue alone, whatever people like of it, and here they were asked"
         if problem.prior.ties_agents(problem.bidders, problem.items, Path()):
             return "judges prices by each bidder's own values, and this prior ties bidders to each other"
         return None

@@ -18,6 +18,7 @@ from flax import nnx
 
 from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
 from icsap_jax.auctions.rules.networks import unit_of
+from icsap_jax.auctions.rules.shares import Shares
 from icsap_jax.bilevel.types import Array, Rule
 
 AT_ONCE = 1024  # entries compared in one matrix product; a longer menu is gone through piece by piece
@@ -28,14 +29,15 @@ class Menu(nnx.Module):
     """Reports […, 1, T] to a Decision. Lotteries from `logits` [K, G], a sigmoid each for additive values and else a softmax over goods
     and nothing; prices from `raw` [K], unit·softplus, so that they are never negative."""
 
-    def __init__(self, problem: Auction, logits: Array, prices: Array, unit: float):
-        self.problem, self.unit = problem, unit
+    def __init__(self, problem: Auction, shares: Shares, logits: Array, prices: Array, unit: float):
+        self.problem, self.shares, self.unit = problem, shares, unit
         self.logits = nnx.Param(logits)
         self.raw = nnx.Param(_softplus_inverse(prices / unit))
 
     def entries(self) -> tuple[Array, Array]:
         """Lotteries [K, G] and prices [K]; nothing at 0 is not among them."""
-        return _lotteries(self.problem, self.logits[...]), self.unit * jax.nn.softplus(self.raw[...])
+        lotteries = _lotteries(self.problem, self.logits[...])
+        return self.shares.even(lotteries[:, None])[:, 0], self.unit * jax.nn.softplus(self.raw[...])
 
     def __call__(self, reports: Array, temperature: Array | None = None) -> Decision:
         lead = reports.shape[:-2]
@@ -107,7 +109,7 @@ def rochetnet(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rule
     spread = jnp.where(values.std(0) > 0, values.std(0), 1.0)
     values = values + JITTER * spread[None] * jax.random.normal(jitter_key, values.shape, values.dtype)
     logits, prices = _tangents(problem, values, values.mean(0), spread / 2)
-    return Rule.of((SymmetricMenu if model.symmetric else Menu)(problem, logits, prices, unit_of(problem, env)))
+    return Rule.of((SymmetricMenu if model.symmetric else Menu)(problem, Shares(problem, env), logits, prices, unit_of(problem, env)))
 
 
 def _tangents(problem: Auction, values: Array, centre: Array, width: Array) -> tuple[Array, Array]:

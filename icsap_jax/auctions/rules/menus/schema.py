@@ -22,6 +22,7 @@ class RochetNet(RuleModel):
     )
     serves: ClassVar[str] = "one bidder; with `symmetric: true` one with additive values or unit demand"
     strategyproof: ClassVar[bool] = True
+    heeds: ClassVar[tuple[str, ...]] = ("even lots",)
     memory_keys: ClassVar[tuple[str, ...]] = ("rule.menu_size", "training.batch")
     examples: ClassVar[list[dict[str, Any]]] = [
         {"kind": "rochetnet", "menu_size": 12}, {"kind": "rochetnet", "menu_size": 12, "symmetric": True},

@@ -19,15 +19,15 @@ from flax import nnx
 from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
 from icsap_jax.auctions.rules.networks import Support, support_of
 from icsap_jax.auctions.rules.regret.exchangeable import TOLD, Exchangeable, Told, beside_nobody
-from icsap_jax.auctions.rules.shares import feasible
+from icsap_jax.auctions.rules.shares import Shares
 from icsap_jax.bilevel.types import Array, Rule
 
 
 class EquivariantNet(nnx.Module):
     """Additive or unit-demand bidders. `hidden`: channels of each hidden layer."""
 
-    def __init__(self, problem: Auction, support: Support, hidden: list[int], activation: str, rngs: nnx.Rngs):
-        self.problem, self.activation = problem, activation
+    def __init__(self, problem: Auction, shares: Shares, support: Support, hidden: list[int], activation: str, rngs: nnx.Rngs):
+        self.problem, self.shares, self.activation = problem, shares, activation
         self.told = Told(support)
         outputs = 5 if problem.valuation == "unit_demand" else 3
         self.layers = nnx.List([Exchangeable(a, b, rngs) for a, b in pairwise([TOLD, *hidden, outputs])])
@@ -40,11 +40,12 @@ class EquivariantNet(nnx.Module):
             entries = activation(layer(entries))
         wanted, nobody, charged, *choice = jnp.moveaxis(self.layers[-1](entries), -1, 0)
         liked, nothing = (choice[0], choice[1].mean(2)) if choice else (None, None)
-        allocation = feasible(self.problem, beside_nobody(self.problem, wanted, nobody.mean(1), liked, nothing))
+        allocation = self.shares(beside_nobody(self.problem, wanted, nobody.mean(1), liked, nothing))
         payment = jax.nn.sigmoid(charged.mean(2)) * jnp.einsum("rnm,rnm->rn", allocation, values)
         return Decision(allocation=allocation.reshape(reports.shape), payment=payment.reshape(reports.shape[:-1]))
 
 
 def equivariant(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rule:
     """A freshly initialised EquivariantNet for the auction."""
-    return Rule.of(EquivariantNet(problem, support_of(problem, env), list(model.hidden), model.activation, nnx.Rngs(key)))
+    shares, support = Shares(problem, env), support_of(problem, env)
+    return Rule.of(EquivariantNet(problem, shares, support, list(model.hidden), model.activation, nnx.Rngs(key)))

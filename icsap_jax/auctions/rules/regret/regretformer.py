@@ -21,7 +21,7 @@ from icsap_jax.auctions.problem import Auction, AuctionEnv, Decision
 from icsap_jax.auctions.rules.attention import attended
 from icsap_jax.auctions.rules.networks import Support, support_of
 from icsap_jax.auctions.rules.regret.exchangeable import TOLD, Exchangeable, Told, beside_nobody
-from icsap_jax.auctions.rules.shares import feasible
+from icsap_jax.auctions.rules.shares import Shares
 from icsap_jax.bilevel.types import Array, Rule
 
 
@@ -53,8 +53,8 @@ class Block(nnx.Module):
 class RegretFormer(nnx.Module):
     """Additive bidders as published; with unit demand a second pair of maps says how much an item is liked."""
 
-    def __init__(self, problem: Auction, support: Support, model: Any, rngs: nnx.Rngs):
-        self.problem, self.told = problem, Told(support)
+    def __init__(self, problem: Auction, shares: Shares, support: Support, model: Any, rngs: nnx.Rngs):
+        self.problem, self.shares, self.told = problem, shares, Told(support)
         channels = self.channels = model.channels
         self.first = Exchangeable(TOLD, channels, rngs)
         self.blocks = nnx.List([Block(channels, model.heads, model.head_width, rngs) for _ in range(model.blocks)])
@@ -76,7 +76,7 @@ class RegretFormer(nnx.Module):
             for ours, theirs in zip(self.of_bidder, self.of_item, strict=True)
         ]  # fmt: skip
         wanted, liked = scores[0], scores[-1]
-        allocation = feasible(self.problem, beside_nobody(self.problem, wanted, -wanted.sum(1), liked, -liked.sum(2)))
+        allocation = self.shares(beside_nobody(self.problem, wanted, -wanted.sum(1), liked, -liked.sum(2)))
         share = jax.nn.sigmoid(self.charged(self.of_bidder[0](bidders))[..., 0])
         payment = share * jnp.einsum("rnm,rnm->rn", allocation, values)
         return Decision(allocation=allocation.reshape(reports.shape), payment=payment.reshape(reports.shape[:-1]))
@@ -84,4 +84,4 @@ class RegretFormer(nnx.Module):
 
 def regretformer(model: Any, problem: Auction, env: AuctionEnv, key: Array) -> Rule:
     """A freshly initialised RegretFormer for the auction."""
-    return Rule.of(RegretFormer(problem, support_of(problem, env), model, nnx.Rngs(key)))
+    return Rule.of(RegretFormer(problem, Shares(problem, env), support_of(problem, env), model, nnx.Rngs(key)))

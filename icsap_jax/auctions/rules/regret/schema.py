@@ -22,7 +22,7 @@ class RegretNet(RuleModel):
     builder: ClassVar[Any] = "icsap_jax.auctions.rules.regret.regretnet:regretnet"
     problems: ClassVar[tuple[str, ...]] = ("auction",)
     statements: ClassVar[tuple[str, ...]] = HELD
-    heeds: ClassVar[tuple[str, ...]] = ("budgets",)
+    heeds: ClassVar[tuple[str, ...]] = ("budgets", "even lots")
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "regretnet", "hidden": [8, 8]}]
 
     hidden: list[Width] = Field([100, 100], description="width of each hidden layer, in both networks")
@@ -36,6 +36,7 @@ class Symmetric(RuleModel):
     problems: ClassVar[tuple[str, ...]] = ("auction",)
     statements: ClassVar[tuple[str, ...]] = HELD
     serves: ClassVar[str] = "additive values or unit demand"
+    heeds: ClassVar[tuple[str, ...]] = ("even lots",)
     memory_keys: ClassVar[tuple[str, ...]] = (*KEYS, "rule.hidden")
 
     def unfit(self, problem: Problem) -> str | None:
@@ -97,6 +98,7 @@ class Contest(Symmetric):
 
     kind: Literal["contest"] = "contest"
     builder: ClassVar[Any] = "icsap_jax.auctions.rules.regret.contest:contest"
+    heeds: ClassVar[tuple[str, ...]] = ()
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "contest", "hidden": [4, 4]}]
 
     hidden: list[Width] = Field([16, 16, 16], description="channels of each hidden layer")

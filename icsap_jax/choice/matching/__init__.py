@@ -1,0 +1,1 @@
+"""Two-sided matching without money: workers and firms report whom they like, and a rule matches them."""

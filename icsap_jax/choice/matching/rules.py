@@ -1,0 +1,140 @@
+"""A network that matches, whatever workers and firms are called (after Ravindranath et al. 2021, section 4, and their convolutions).
+
+Each pair of a worker and a firm has h features. A layer mixes a pair's own, the largest along its worker's row and the largest along its
+firm's column: so permuting workers or firms permutes the matching. In the end every worker and every firm spreads a probability of 1
+over who is mutually acceptable and staying single, by softmax, and a pair is matched with the smaller of its two probabilities: rows and
+columns sum to at most 1, and nobody gets whom it does not accept, by construction.
+
+What a layer begins with is, besides both preferences, what deferred acceptance makes of them (`guarded`); the network starts near that, and
+learns where to leave it. Without it all of a step's work goes into finding out what is stable. An agent's report changes what the network
+begins with as it changes any function of reports, so that nothing is hidden from the gap.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from icsap_jax.bilevel.types import Array, Rule
+from icsap_jax.choice.matching.classical import deferred_acceptance, in_rows, out_of_rows
+
+FEATURES = 13
+LEAK = 0.01  # of what is negative, passed on
+TRUST = (4.0, 4.0, 0.5, 0.5)  # at the start, as logits: in what is left of both stable matchings, and in both guarded ones
+
+
+class MatchingNet(nnx.Module):
+    """`width` h features, `depth` layers; kernels [3, h, h]."""
+
+    def __init__(self, width: int, depth: int, key: Array):
+        keys = jax.random.split(key, depth + 1)
+        self.lift = nnx.Param(jax.random.normal(keys[0], (FEATURES, width)) / FEATURES**0.5)
+        self.shift = nnx.Param(jnp.zeros((width,)))
+        self.kernels = nnx.List([nnx.Param(jax.random.normal(each, (3, width, width)) * (1.5 / (3 * width)) ** 0.5) for each in keys[1:]])
+        self.biases = nnx.List([nnx.Param(jnp.zeros((width,))) for _ in keys[1:]])
+        self.head = nnx.Param(jnp.zeros((width, 4)))
+        self.trust = nnx.Param(jnp.repeat(jnp.asarray(TRUST)[:, None], 2, 1))
+
+    def __call__(self, p: Array, q: Array) -> Array:
+        """The matching […, n, n] on preferences p and q […, n, n], workers before firms."""
+        shape, size = p.shape, p.shape[-1]
+        p, q = p.reshape(-1, size, size), q.reshape(-1, size, size)
+        fits = (p > 0) & (q > 0)
+        known = [out_of_rows(each, p) for each in sides(*in_rows(p, q))]
+        x = jnp.stack([jax.nn.relu(p), jax.nn.relu(q), fits.astype(p.dtype), *known], -1) @ self.lift[...]
+        x = x + self.shift[...].reshape(1, 1, 1, -1)
+        for kernel, bias in zip(self.kernels, self.biases, strict=True):
+            x = layer(x, kernel[...], bias[...])
+        scores = x @ self.head[...]
+        trusted, trust = jnp.stack(known[: len(TRUST)], -1), self.trust[...]
+        pairs = trusted @ trust
+        alone = [(1.0 - trusted.sum(axis, keepdims=True)) @ trust for axis in (2, 1)]
+        worker = shared(scores[..., 0] + pairs[..., 0], scores[..., 2].mean(2, keepdims=True) + alone[0][..., 0], fits, 2)
+        firm = shared(scores[..., 1] + pairs[..., 1], scores[..., 3].mean(1, keepdims=True) + alone[1][..., 1], fits, 1)
+        return jnp.where(worker <= firm, worker, firm).reshape(shape)
+
+
+def sides(p: Array, q: Array) -> list[Array]:
+    """What deferred acceptance says of preferences [n, n, R] if either side proposes, as booleans [n, n, R]: what is left of the matching
+    without those who are suspected, for both sides; the guarded matching; the matching; what agents are entitled to; and whom they could
+    have."""
+    both = [guarded(p, q), [each.swapaxes(0, 1) for each in guarded(q.swapaxes(0, 1), p.swapaxes(0, 1))]]
+    return [side[place] for place in range(5) for side in both]
+
+
+def guarded(p: Array, q: Array) -> list[Array]:
+    """Deferred acceptance where workers propose, and what firms may have done to it, as booleans [n, n, R]: the pairs of firms that are not
+    suspected; deferred acceptance without the others; with them; what each firm would get there if it had left nobody out; and who would
+    propose to it if it refused all others, the menu from which a firm gets what it likes best if it names that alone.
+
+    Under deferred acceptance a firm gains by leaving workers out of its list: whom it refuses goes on to propose to others, who then
+    refuse whom it wants. A firm that gets more than it would had it named everybody is suspected, rightly or not. If it gets nothing,
+    nobody gains by cutting its list short; and as truly short lists that gain so are rare, little stability is lost. What is left is
+    reporting another order of all, by which few gain, and making others suspected."""
+    size = p.shape[0]
+    # Whoever is left out comes after everybody named, in an order that calls nobody by name: by how much it wants the firm.
+    completed = jnp.where(q > 0, q, (0.1 + jax.nn.relu(p)) * (0.1 / size))
+    one = jnp.eye(size, dtype=bool)[:, None, :, None]
+    offers = jnp.concatenate([q[None], jnp.where(one, completed[None], q[None]), jnp.where(one, 0.0, q[None])])  # [1 + 2n, n, n, R]
+    together = [jnp.moveaxis(each, 0, 2).reshape(size, size, -1) for each in (jnp.broadcast_to(p, offers.shape), offers)]
+    found = jnp.moveaxis(deferred_acceptance(*together).reshape(size, size, 2 * size + 1, -1), 2, 0)
+    matched = found[0]
+    entitled = jnp.stack([found[1 + firm][:, firm] for firm in range(size)], 1) & (q > 0)
+    suspected = (jnp.where(matched, q, 0.0).sum(0) > jnp.where(entitled, q, 0.0).sum(0))[None]
+    elsewhere = jnp.stack([jnp.where(found[1 + size + firm], p, 0.0).sum(1) for firm in range(size)], 1)
+    menu = (p > elsewhere) & (q > 0)
+    return [matched & ~suspected, deferred_acceptance(p, jnp.where(suspected, 0.0, q)), matched, entitled, menu]
+
+
+@jax.custom_vjp
+def layer(x: Array, kernel: Array, bias: Array) -> Array:
+    """A layer of features [R, n, n, h], kernel [3, h, h]: x + leaky relu of what is mixed. Its slope is written out, as what a compiler
+    makes of it goes through memory twice as often; where several are largest along a row they share the slope."""
+    return _layer(x, kernel, bias)[0]
+
+
+def _layer(x: Array, kernel: Array, bias: Array) -> tuple[Array, Any]:
+    row, column = highest(x, 2), highest(x, 1)
+    y = x @ kernel[0] + (row @ kernel[1])[:, :, None] + (column @ kernel[2])[:, None] + bias.reshape(1, 1, 1, -1)
+    return x + jnp.where(y > 0, y, LEAK * y), (x, kernel, y, row, column)
+
+
+def _slope(kept: Any, slope: Array) -> tuple[Array, Array, Array]:
+    x, kernel, y, row, column = kept
+    mixed = jnp.where(y > 0, slope, LEAK * slope)
+    along_row, along_column = jax.lax.optimization_barrier((mixed.sum(2), mixed.sum(1)))
+    kernels = jnp.stack([_products(x, mixed), _products(row, along_row), _products(column, along_column)])
+    own, by_row, by_column = jax.lax.optimization_barrier((mixed @ kernel[0].T, along_row @ kernel[1].T, along_column @ kernel[2].T))
+    first, second = x == row[:, :, None], x == column[:, None]
+    by_row, by_column = by_row / first.sum(2), by_column / second.sum(1)
+    passed = jnp.where(first, by_row[:, :, None], 0.0) + jnp.where(second, by_column[:, None], 0.0)
+    return slope + own + passed, kernels, along_column.sum((0, 1))
+
+
+def _products(one: Array, other: Array) -> Array:
+    """Σ over all but the last axis, [h, h]."""
+    return one.reshape(-1, one.shape[-1]).T @ other.reshape(-1, other.shape[-1])
+
+
+layer.defvjp(_layer, _slope)
+
+
+def highest(x: Array, axis: int) -> Array:
+    """The largest along a short axis."""
+    return reduce(jnp.maximum, [jax.lax.index_in_dim(x, place, axis, keepdims=False) for place in range(x.shape[axis])])
+
+
+def shared(scores: Array, single: Array, fits: Array, axis: int) -> Array:
+    """Softmax of scores [R, n, n] along an axis over those who fit and staying `single`, whose own share is left out."""
+    top = jax.lax.stop_gradient(jnp.maximum(jnp.where(fits, scores, -jnp.inf).max(axis, keepdims=True), single))
+    raised = jnp.where(fits, jnp.exp(jnp.where(fits, scores - top, 0.0)), 0.0)
+    return raised / (raised.sum(axis, keepdims=True) + jnp.exp(single - top))
+
+
+def matchingnet(model: Any, problem: Any, env: Any, key: Array) -> Rule:
+    """From its model in a problem file."""
+    return Rule.of(MatchingNet(model.width, model.depth, key))

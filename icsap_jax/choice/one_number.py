@@ -1,0 +1,40 @@
+"""Agents who each know one number, drawn from a prior: what a unit is worth to them, or where they would like something to be. It is what
+they are asked, and the truth is recommended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+
+from icsap_jax.bilevel.types import Array, Box, Draw
+
+
+class OneNumber:
+    """What problems of such agents have in common; their env has the `prior`."""
+
+    def independent(self, env: Any) -> bool:
+        """Whether one agent's number may be drawn anew alone."""
+        return env.prior.independent_agents
+
+    def held_out(self, env: Any) -> Any:
+        """The same with profiles kept from training, where they are data."""
+        return replace(env, prior=env.prior.held_out())
+
+    def draw(self, env: Any, key: Array, count: int) -> Draw:
+        """`count` profiles of numbers [B, N, 1], each of weight 1/B."""
+        types = env.prior.sample(key, count)
+        return Draw(weight=jnp.full((count,), 1.0 / count, types.dtype), types=types)
+
+    def space(self, env: Any, draw: Draw | None) -> Box:
+        """The support of the numbers, [N, 1]."""
+        return Box(*env.prior.support())
+
+    def recommended(self, env: Any, draw: Draw) -> Array:
+        """The truth, [B, N, 1]."""
+        return draw.types
+
+    def weight(self, env: Any, draw: Draw, decision: Any) -> Array:
+        """Every profile is an information set of its own, of the profile's weight: [B, 1]."""
+        return draw.weight[..., None]
