@@ -107,19 +107,20 @@ def test_shares_never_fall_as_others_leave() -> None:
 
 def test_learned_shares_serve_more_than_equal_ones_where_values_have_two_peaks(monkeypatch) -> None:
     """Wang et al. 2021 find so for such priors. A standard error is below .01; equal shares are among what is learned from."""
-    config = configured(prior=PEAKS, objective="served", rule={"kind": "unanimous", "parts": 2, "tried": 4})
+    config = configured(prior=PEAKS, objective="served", rule={"kind": "unanimous", "parts": 2, "tried": 2})
     problem, env = config.problem.build(config.folder)
-    training = config.training.model_copy(update={"steps": 300, "batch": 256})
+    training = config.training.model_copy(update={"steps": 150, "batch": 256})
     trainer = Trainer.of(problem, training, starts=True)
     rules = jax.jit(lambda key: config.rule.hook("starts")(config.rule, problem, env, key))(jax.random.key(0))
     state, _ = fit.run(trainer, env, fit.stack([trainer.init(env, rules, jax.random.key(1), training)]), training.steps)
     rule, worth = evaluation.best_start(config, problem, env, fit.member(state, 0).rule)
     monkeypatch.setattr(polish, "TRIES", 40)
     rule, done = polish.polish(problem, env, config.problem, config.rule, rule)
-    assert done["value_after_polish"] >= max(done["value_before_polish"], baselines(problem, env, config.problem)["serial"] - 1e-4)
+    serial = baselines(problem, env, config.problem)["serial"]
+    assert done["value_after_polish"] >= max(done["value_before_polish"], serial - 1e-4)
     told = details(problem, env, config.problem, config.rule, rule)["cost_sharing"]
-    assert len(worth["start_values"]) == 4
-    assert told["served"] > baselines(problem, env, config.problem)["serial"] + 0.05
+    assert len(worth["start_values"]) == 2
+    assert told["served"] > serial + 0.05
     assert told["served"] <= optimum(problem, env, config.problem)["upper_bound"]
     assert told["worst_imbalance"] < 1e-6
     np.testing.assert_allclose(sum(told["shares_of_all"]), 1.0, atol=1e-6)

@@ -171,7 +171,7 @@ def played(response, kind, place, **bigger):
     problem, env, _ = built(kind, place)
     rule = rule_for(response, kind, place)
     # A freshly initialised rule hardly depends on reports; three times its weights leave more to gain.
-    rule = type(rule)(params=jax.tree.map(lambda leaf: 3 * leaf, rule.params), graph=rule.graph)
+    rule = replace(rule, params=jax.tree.map(lambda leaf: 3 * leaf, rule.params))
     search, settings, memory = memory_of(response, problem, env, **bigger)
     (_, (value, gap)), slope = judge(search, problem, env, rule, settings, memory, 16)
     return value, gap, slope
@@ -196,7 +196,8 @@ LARGER = [(response, size) for response, cls in registered(Response).items() for
 @pytest.mark.parametrize(("response", "size"), LARGER)
 def test_looking_harder_never_finds_less(response, size) -> None:
     """Four times the steps or the candidates on the same profiles. A random search may by luck find a little less of it: 5 %."""
-    where = next(where for where in PROBLEMS if suits(response, *where))
+    suited = [where for where in PROBLEMS if suits(response, *where)]
+    where = next((where for where in suited if where[0] == "auction"), suited[0])  # elsewhere a rule may leave nothing to be found
     few = SIZES[size]
     _, less, _ = played(response, *where, **{size: few})
     _, more, _ = played(response, *where, **{size: 4 * few})
