@@ -7,7 +7,7 @@ For every setting three rules, each for several limits d in one compiled program
 strategyproof and fair by construction; RegretNet that is fair by construction; and ProportionNet, RegretNet with a price on unfairness.
 Two bidders are also taken as categories of their own. All are judged by the strong search, with the exact best revenue beside it where it
 is known, and bounds elsewhere. Writes experiments/results/fairness.json, where rows that are not asked for are kept, and the picture
-experiments/results/fairness.png.
+experiments/results/fairness.png. The table of preferences, with the published rows beside ours, is made by experiments/preferences.py.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from icsap_jax.bilevel.types import Array, Box, Draw
+from icsap_jax.bilevel.types import Array, Box, Draw, Rule, Tree
 
 
 class OneNumber:
@@ -38,3 +38,20 @@ class OneNumber:
     def weight(self, env: Any, draw: Draw, decision: Any) -> Array:
         """Every profile is an information set of its own, of the profile's weight: [B, 1]."""
         return draw.weight[..., None]
+
+
+class PricedNumber(OneNumber):
+    """Agents who are given something, their number being what a unit of it is worth to them, and pay: decisions have an `allocation`
+    […, N, 1] and a `payment` […, N]."""
+
+    def scale(self, env: Any) -> Array:
+        """What a unit is worth on average, []."""
+        return env.prior.mean().mean()
+
+    def decide(self, env: Any, rule: Rule, seen: Tree, action: Array) -> Any:
+        """On reports […, N, 1]."""
+        return rule(action)
+
+    def utility(self, env: Any, draw: Draw, decision: Any, action: Array) -> Array:
+        """Value received at the true type less the payment, […, I, N]."""
+        return jnp.einsum("...nt,...nt->...n", decision.allocation, draw.types) - decision.payment

@@ -21,8 +21,8 @@ import numpy as np
 from jax.tree_util import register_dataclass
 
 from icsap_jax import constraints, objectives
-from icsap_jax.bilevel.types import Array, Draw, Outcome, Rule, Tree
-from icsap_jax.choice.one_number import OneNumber
+from icsap_jax.bilevel.types import Array, Draw, Outcome
+from icsap_jax.choice.one_number import PricedNumber
 from icsap_jax.config import Config, ConfigError
 from icsap_jax.config.objectives import weights_of
 
@@ -51,7 +51,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class CostSharing(constraints.Limited, OneNumber):
+class CostSharing(constraints.Limited, PricedNumber):
     """N agents; `objective` names what the designer maximises; `every`: the budget balances on every profile, and not on average alone;
     `limits`: what rules have to keep besides."""
 
@@ -71,18 +71,6 @@ class CostSharing(constraints.Limited, OneNumber):
     def averages(self) -> tuple[str, ...]:
         """The names of the constraints on expectations."""
         return (*(() if self.every else (DEFICIT, SURPLUS)), *super().averages)
-
-    def scale(self, env: CostEnv) -> Array:
-        """What being served is worth on average, []."""
-        return env.prior.mean().mean()
-
-    def decide(self, env: CostEnv, rule: Rule, seen: Tree, action: Array) -> Decision:
-        """On reports […, N, 1]."""
-        return rule(action)
-
-    def utility(self, env: CostEnv, draw: Draw, decision: Decision, action: Array) -> Array:
-        """Value received at the true type less the payment, […, I, N]."""
-        return jnp.einsum("...nt,...nt->...n", decision.allocation, draw.types) - decision.payment
 
     def score(self, env: CostEnv, draw: Draw, decision: Decision, action: Array) -> Outcome:
         """The designer's value, its named parts, and the signed constraints, [B] each; `balance` [B, 2] from below and above."""

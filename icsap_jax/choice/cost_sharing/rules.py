@@ -17,6 +17,7 @@ from all, s_i ← σ((v_i − ξ_i(s))/T), as often as there are agents, with s 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -34,7 +35,10 @@ SPREAD = 2.5  # of the logarithms of weights that later starts begin with
 
 
 class Unanimous(nnx.Module):
-    """Reports […, N, 1] to a Decision."""
+    """Reports […, N, 1] to a Decision. `shares(inside)`: what each agent is asked for, […, N], where `inside` […, N] is who is still in;
+    finite for all."""
+
+    shares: Callable[[Array], Array]
 
     def __call__(self, reports: Array, temperature: Array | None = None) -> Decision:
         values = reports[..., 0]
@@ -46,10 +50,6 @@ class Unanimous(nnx.Module):
             else:
                 inside = jax.nn.sigmoid(ahead / temperature)
         return Decision(allocation=inside[..., None], payment=inside * self.shares(inside))
-
-    def shares(self, inside: Array) -> Array:
-        """What each agent is asked for, […, N], where `inside` […, N] is who is still in: finite for all."""
-        raise NotImplementedError
 
 
 class Serial(Unanimous):

@@ -3,7 +3,6 @@ and payments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,11 +11,9 @@ import numpy as np
 
 from icsap_jax.bilevel.deviations import double
 from icsap_jax.bilevel.types import Rule
+from icsap_jax.choice.columns import Columns
 from icsap_jax.choice.cost_sharing.problem import CostEnv, CostSharing, expected_cost
 from icsap_jax.choice.profiles import spread
-
-# row, column, what is wrong → the error to raise
-Refuse = Callable[[int, str, str], Exception]
 
 
 def details(problem: CostSharing, env: CostEnv, model: Any, rule_model: Any, rule: Rule) -> dict[str, Any]:
@@ -43,26 +40,14 @@ def _shares(rule: Rule, agents: int) -> list[float]:
     return np.asarray(rule(jnp.full((1, agents, 1), 1e9)).payment)[0].tolist()
 
 
-class Table:
+class Table(Columns):
     """A row of values in, `agent1_value` …; with which probability each is served and what it pays out, and for the row the expected cost
-    and what is collected beyond it. Values must lie in the prior's support: elsewhere the rule was never trained or measured."""
+    and what is collected beyond it."""
 
     def __init__(self, problem: CostSharing, env: CostEnv):
-        agents = [f"agent{agent + 1}" for agent in range(problem.agents)]
-        self.low, self.high = (np.asarray(bound)[:, 0] for bound in env.prior.support())
+        super().__init__(problem, env, "value")
         self.costs = np.asarray(env.costs).astype(str).astype(np.float64)
-        self.columns = [f"{agent}_value" for agent in agents]
-        self.output_columns = [*(f"{agent}_{what}" for agent in agents for what in ("served", "payment")), "cost", "left_over"]
-
-    def inputs(self, numbers: np.ndarray, refuse: Refuse) -> tuple[np.ndarray, ...]:
-        """Reports [R, N, 1] float32 from numbers [R, N]. Raises `refuse(row, column, text)` for the first outside the support."""
-        reports = numbers.astype(np.float32)
-        wrong = np.argwhere((reports < self.low) | (reports > self.high))
-        if len(wrong):
-            row, agent = (int(each) for each in wrong[0])
-            raise refuse(row, self.columns[agent], f"the value {numbers[row, agent]:.6g} is outside the support [{self.low[agent]:.6g}, "
-                         f"{self.high[agent]:.6g}] of the prior; the rule was never trained or measured outside")  # fmt: skip
-        return (reports[..., None],)
+        self.output_columns = [*(f"{agent}_{what}" for agent in self.agents for what in ("served", "payment")), "cost", "left_over"]
 
     def outputs(self, numbers: np.ndarray, answers: dict[str, np.ndarray]) -> np.ndarray:
         """The output columns [R, 2N + 2], float64, of a decision."""

@@ -6,34 +6,19 @@ placement that is likeliest is told, with its chance; distances are expected one
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from icsap_jax.choice.columns import Columns
 from icsap_jax.choice.facility.problem import Facility, FacilityEnv
 
-Refuse = Callable[[int, str, str], Exception]
 
-
-class Table:
-    """The columns of a rule that places facilities, and what they mean. Peaks must lie in the support: elsewhere the rule was never trained
-    and its incentive gap never measured."""
+class Table(Columns):
+    """The columns of a rule that places facilities, and what they mean."""
 
     def __init__(self, problem: Facility, env: FacilityEnv):
-        self.low, self.high = (np.asarray(bound)[:, 0] for bound in env.prior.support())
-        self.columns = [f"agent{agent + 1}_peak" for agent in range(problem.agents)]
+        super().__init__(problem, env, "peak")
         self.output_columns = [*(f"facility_{place}" for place in range(problem.facilities)), "chance",
-                               *(f"agent{agent + 1}_distance" for agent in range(problem.agents))]  # fmt: skip
-
-    def inputs(self, numbers: np.ndarray, refuse: Refuse) -> tuple[np.ndarray]:
-        """Reports [R, N, 1] float32. Raises `refuse(row, column, text)` for the first that is outside the support."""
-        reports = numbers.astype(np.float32)
-        wrong = np.argwhere((reports < self.low) | (reports > self.high))
-        if len(wrong):
-            row, agent = (int(each) for each in wrong[0])
-            raise refuse(row, self.columns[agent], f"the peak {numbers[row, agent]:.6g} is outside the support [{self.low[agent]:.6g}, "
-                         f"{self.high[agent]:.6g}] of the prior; the rule was never trained or measured outside")  # fmt: skip
-        return (reports[..., None],)
+                               *(f"{agent}_distance" for agent in self.agents)]  # fmt: skip
 
     def outputs(self, numbers: np.ndarray, answers: dict[str, np.ndarray]) -> np.ndarray:
         """Places, their chance, and distances, [R, K + 1 + N]."""

@@ -18,8 +18,8 @@ import numpy as np
 from jax.tree_util import register_dataclass
 
 from icsap_jax import constraints, objectives
-from icsap_jax.bilevel.types import Array, Draw, Outcome, Rule, Tree
-from icsap_jax.choice.one_number import OneNumber
+from icsap_jax.bilevel.types import Array, Draw, Outcome
+from icsap_jax.choice.one_number import PricedNumber
 from icsap_jax.config import Config, ConfigError
 from icsap_jax.config.objectives import weights_of
 
@@ -47,7 +47,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Redistribution(constraints.Limited, OneNumber):
+class Redistribution(constraints.Limited, PricedNumber):
     """N agents, `units`; `objective` names what the designer maximises; `every`: no deficit on any profile, and not on average alone;
     `participation`: nobody is handed back less than nothing; `limits`: what rules have to keep besides."""
 
@@ -70,18 +70,6 @@ class Redistribution(constraints.Limited, OneNumber):
     def averages(self) -> tuple[str, ...]:
         """The names of the constraints on expectations."""
         return (*(() if self.every else (NO_DEFICIT,)), *super().averages)
-
-    def scale(self, env: RedistributionEnv) -> Array:
-        """What a unit is worth on average, []."""
-        return env.prior.mean().mean()
-
-    def decide(self, env: RedistributionEnv, rule: Rule, seen: Tree, action: Array) -> Decision:
-        """On reports […, N, 1]."""
-        return rule(action)
-
-    def utility(self, env: RedistributionEnv, draw: Draw, decision: Decision, action: Array) -> Array:
-        """Value received at the true type less the payment, […, I, N]."""
-        return jnp.einsum("...nt,...nt->...n", decision.allocation, draw.types) - decision.payment
 
     def score(self, env: RedistributionEnv, draw: Draw, decision: Decision, action: Array) -> Outcome:
         """The designer's value, its named parts, and the signed constraints, [B] each."""

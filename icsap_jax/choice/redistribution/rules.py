@@ -12,6 +12,7 @@ by.)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from math import comb
 from typing import Any
@@ -36,7 +37,10 @@ def ranked_others(values: Array) -> tuple[Array, Array]:
 
 
 class Rebates(nnx.Module):
-    """The allocation and the price, which all rules share. Reports […, N, 1] to a Decision."""
+    """The allocation and the price, which all rules share. Reports […, N, 1] to a Decision. `rebate(others)`: what an agent is handed back,
+    […, N], by the others' values in falling order […, N, N − 1]."""
+
+    rebate: Callable[[Array], Array]
 
     def __init__(self, units: int):
         self.units = units
@@ -46,10 +50,6 @@ class Rebates(nnx.Module):
         won = jnp.where(rank < self.units, 1.0, 0.0).astype(reports.dtype)
         rebate = self.rebate(others)
         return Decision(allocation=won[..., None], payment=won * others[..., self.units - 1] - rebate, rebate=rebate)
-
-    def rebate(self, others: Array) -> Array:
-        """What an agent is handed back, […, N], by the others' values in falling order […, N, N − 1]."""
-        raise NotImplementedError
 
 
 class Fixed(Rebates):

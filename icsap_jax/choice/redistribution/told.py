@@ -3,7 +3,6 @@ a rule as a table of reports and payments."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,13 +12,12 @@ import numpy as np
 from icsap_jax.bilevel.deviations import double
 from icsap_jax.bilevel.responses import refine
 from icsap_jax.bilevel.types import Array, Box, Rule
+from icsap_jax.choice.columns import Columns
 from icsap_jax.choice.profiles import spread
 from icsap_jax.choice.redistribution.optimum import is_plain, returned_bounds
 from icsap_jax.choice.redistribution.problem import Redistribution, RedistributionEnv
 
 CLIMBED, STEPS = 512, 100  # profiles from which a worse deficit is climbed to, and by how many steps
-# row, column, what is wrong → the error to raise
-Refuse = Callable[[int, str, str], Exception]
 
 
 def details(problem: Redistribution, env: RedistributionEnv, model: Any, rule_model: Any, rule: Rule) -> dict[str, Any]:
@@ -63,25 +61,13 @@ def _climbed(rule: Rule, start: Array, box: Box) -> Array:
     return deficit(refine(deficit, start, box, 0.02, STEPS))
 
 
-class Table:
+class Table(Columns):
     """A row of values in, `agent1_value` …; who gets a unit, what each pays after all and what of it was handed back out, and for the row
-    what is left over. Values must lie in the prior's support: elsewhere the rule was never trained or measured."""
+    what is left over."""
 
     def __init__(self, problem: Redistribution, env: RedistributionEnv):
-        agents = [f"agent{agent + 1}" for agent in range(problem.agents)]
-        self.low, self.high = (np.asarray(bound)[:, 0] for bound in env.prior.support())
-        self.columns = [f"{agent}_value" for agent in agents]
-        self.output_columns = [*(f"{agent}_{what}" for agent in agents for what in ("unit", "payment", "rebate")), "left_over"]
-
-    def inputs(self, numbers: np.ndarray, refuse: Refuse) -> tuple[np.ndarray, ...]:
-        """Reports [R, N, 1] float32 from numbers [R, N]. Raises `refuse(row, column, text)` for the first outside the support."""
-        reports = numbers.astype(np.float32)
-        wrong = np.argwhere((reports < self.low) | (reports > self.high))
-        if len(wrong):
-            row, agent = (int(each) for each in wrong[0])
-            raise refuse(row, self.columns[agent], f"the value {numbers[row, agent]:.6g} is outside the support [{self.low[agent]:.6g}, "
-                         f"{self.high[agent]:.6g}] of the prior; the rule was never trained or measured outside")  # fmt: skip
-        return (reports[..., None],)
+        super().__init__(problem, env, "value")
+        self.output_columns = [*(f"{agent}_{what}" for agent in self.agents for what in ("unit", "payment", "rebate")), "left_over"]
 
     def outputs(self, numbers: np.ndarray, answers: dict[str, np.ndarray]) -> np.ndarray:
         """The output columns [R, 3N + 1], float64, of a decision."""
