@@ -29,8 +29,7 @@ class Bound:
 
     def signed(self, numbers: Numbers, account: objectives.Account) -> Array:
         """By how much each profile is above a ceiling or below a floor, […], in units of the objective; negative where it is not."""
-        parts = objectives.evaluate(self.objective, account)
-        reached = sum(numbers["weights"][k] * parts[name] for k, name in enumerate(self.objective))
+        reached, _ = objectives.total(self.objective, numbers["weights"], account)
         return self.sign * (reached - numbers["value"])
 
 
@@ -74,9 +73,7 @@ class Limited:
 
     def outcome(self, env: Any, account: objectives.Account) -> Outcome:
         """The designer's value of an account, its named parts, and the bounds' signed constraints, profile by profile."""
-        parts = objectives.evaluate(self.objective, account)
-        weights = jnp.asarray(env.weights)
-        value = sum(weights[k] * parts[name] for k, name in enumerate(self.objective))
+        value, parts = objectives.total(self.objective, jnp.asarray(env.weights), account)
         every, averages = signed_by_name(self.limits, env.limits, account)
         return Outcome(value=value, objectives=parts, constraints=every, averages=averages)
 

@@ -184,6 +184,12 @@ def evaluate(names: Sequence[str], account: Account) -> dict[str, Array]:
     return found
 
 
+def total(names: Sequence[str], weights: Array, account: Account) -> tuple[Array, dict[str, Array]]:
+    """The named objectives' sum by `weights` [objectives], and they themselves, […] each."""
+    parts = evaluate(names, account)
+    return sum(weights[k] * parts[name] for k, name in enumerate(names)), parts
+
+
 def weighed(weights: Mapping[str, float]) -> str:
     """Weights by name as people write such a sum: revenue + 0.2 welfare − 3 envy."""
     terms = [("−" if weight < 0 else "+", f"{name}" if abs(weight) == 1 else f"{abs(weight):g} {name}") for name, weight in weights.items()]

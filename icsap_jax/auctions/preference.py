@@ -25,7 +25,8 @@ from jax.tree_util import register_dataclass
 
 from icsap_jax import objectives
 from icsap_jax.auctions.data import read_labelled
-from icsap_jax.bilevel.preferred import Preference, another_opinion, decided
+from icsap_jax.bilevel.preferred import Preference, another_opinion
+from icsap_jax.bilevel.responses import as_recommended
 from icsap_jax.bilevel.types import Array, Draw, Rule, Tree
 from icsap_jax.config import Config, ConfigError
 from icsap_jax.objectives import weighed
@@ -67,8 +68,7 @@ def liked(taste: Taste, account: objectives.Account) -> Array:
 
 def measured(taste: Taste, account: objectives.Account) -> Array:
     """What decides, [B]."""
-    parts = objectives.evaluate(taste.objective, account)
-    return sum(taste.weights[place] * parts[name] for place, name in enumerate(taste.objective))
+    return objectives.total(taste.objective, taste.weights, account)[0]
 
 
 def nearest(rows: Array, asked: Array) -> Array:
@@ -189,7 +189,7 @@ def details(problem: Any, env: Tree, model: Any, rule_model: Any, rule: Rule) ->
 
 @partial(jax.jit, static_argnames="problem")
 def _accuracy(problem: Any, env: Tree, rule: Rule, key: Array) -> Array:
-    draw, decision = decided(problem, env, rule, key, TILE)
+    _, draw, decision = as_recommended(problem, env, rule, key, TILE)
     return problem.liked(env, draw, decision).mean()
 
 

@@ -33,7 +33,7 @@ import optax
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.lagrangian import handed_on
-from icsap_jax.bilevel.responses import Play
+from icsap_jax.bilevel.responses import Play, as_recommended
 from icsap_jax.bilevel.truthful import Truthful, softened
 from icsap_jax.bilevel.types import Array, Draw, Problem, Rule, Tree, expectation
 from icsap_jax.config import ConfigError
@@ -94,12 +94,6 @@ def lesson(learned: Tree, shown: Array, liked: Array, size: Array | float) -> Tr
     return jax.tree.map(lambda leaf, update: leaf - size * update, layers, updates), moments
 
 
-def decided(problem: Any, env: Tree, rule: Rule, key: Array, count: int) -> tuple[Draw, Tree]:
-    """`count` fresh profiles, and what the rule does on them where all do as recommended."""
-    draw = problem.draw(env, key, count)
-    return draw, problem.decide(env, rule, draw.seen, problem.recommended(env, draw))
-
-
 def labelled(problem: Any, env: Tree, draw: Draw, decision: Tree) -> tuple[Array, Array]:
     """What people are shown of decisions, [B, F], and whether they like them, [B]; constants."""
     return jax.lax.stop_gradient((problem.shown(env, draw, decision), problem.liked(env, draw, decision)))
@@ -149,7 +143,7 @@ class Preferred:
         inner_key, draw_key, lesson_key = jax.random.split(key, 3)
         given = handed_on(numbers)
         found = self.inner.play(problem, env, rule, memory["inner"], inner_key, step, batch, given)
-        draw, decision = decided(problem, env, self._asked(problem, env, rule, given), draw_key, self.profiles)
+        _, draw, decision = as_recommended(problem, env, self._asked(problem, env, rule, given), draw_key, self.profiles)
         score = expectation(draw.weight, jax.nn.sigmoid(logit(memory["network"], problem.shown(env, draw, decision))))
         own = labelled(problem, env, draw, decision)
 
@@ -184,11 +178,11 @@ def another_opinion(problem: Any, env: Tree, rule: Rule, key: Array, steps: int 
 
     def learn(learned, at):
         own_at, rest_at = jax.random.split(jax.random.fold_in(learn_key, at))
-        own = labelled(problem, env, *decided(problem, env, rule, own_at, LESSON // 2))
+        own = labelled(problem, env, *as_recommended(problem, env, rule, own_at, LESSON // 2)[1:])
         return lesson(learned, *material(problem, env, own, rest_at), STEP_SIZE * (1 - at / steps)), None
 
     (layers, _), _ = jax.lax.scan(learn, (layers, optax.scale_by_adam().init(layers)), jnp.arange(steps))
-    own = labelled(problem, env, *decided(problem, env, rule, own_key, 8 * LESSON))
+    own = labelled(problem, env, *as_recommended(problem, env, rule, own_key, 8 * LESSON)[1:])
     others = labelled(problem, env, *problem.imagined(env, random_key, 8 * LESSON))
     thought = logit(layers, own[0])
     return {"score": jax.nn.sigmoid(thought).mean(), "accuracy_by_network": (thought > 0).mean(),

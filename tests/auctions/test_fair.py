@@ -36,7 +36,7 @@ def known(config: Config) -> dict:
 @pytest.mark.parametrize(("prior", "revenue"), [(SQUARE, (2 / 3) ** 1.5), ({"kind": "uniform", "low": 4, "high": [16, 7]}, 9.62685)])
 def test_where_items_go_together_the_bundle_is_sold(prior, revenue) -> None:
     """(2/3)√(2/3) for two values uniform on [0, 1]: the price √(2/3) is paid by all but the triangle below it."""
-    assert known(auction(0.0, prior=prior))["value"] == pytest.approx(revenue, abs=1e-5)
+    assert known(auction(0.0, prior=prior))["value"] == pytest.approx(revenue, abs=1e-5)  # the digits given; quadrature is better
 
 
 def test_a_limit_that_the_best_auction_keeps_by_itself_costs_nothing() -> None:
@@ -109,7 +109,7 @@ def test_members_may_have_problems_of_their_own() -> None:
     for place, (state, (_, env)) in enumerate(zip(begin(), posed, strict=True)):
         alone, _ = fit.run(trainer, env, state, 4)
         for one, other in zip(*(jax.tree.leaves(state.rule.params) for state in (alone, both)), strict=True):
-            np.testing.assert_allclose(one[0], other[place], atol=1e-5)
+            np.testing.assert_allclose(one[0], other[place], atol=1e-5)  # four steps in float32
 
 
 @pytest.mark.parametrize(("changes", "says"), [

@@ -127,46 +127,38 @@ class MatchingNet(RuleModel):
     depth: int = Field(4, ge=1, description="layers")
 
 
-class DeferredAcceptance(RuleModel):
+class Classical(RuleModel):
+    """A rule without parameters."""
+
+    builder: ClassVar[Any] = "icsap_jax.choice.matching.classical:rule"
+    problems: ClassVar[tuple[str, ...]] = ("matching",)
+
+    @classmethod
+    def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
+        """There is nothing to learn."""
+        return {"training": {"steps": 0}}
+
+
+class DeferredAcceptance(Classical):
     """Gale & Shapley 1962: stable, and nobody on the side that proposes gains by lying."""
 
     kind: Literal["deferred_acceptance"] = "deferred_acceptance"
-    builder: ClassVar[Any] = "icsap_jax.choice.matching.classical:rule"
-    problems: ClassVar[tuple[str, ...]] = ("matching",)
     statements: ClassVar[tuple[str, ...]] = ("stable by construction", "nobody who proposes gains by lying, by construction")
-    examples: ClassVar[list[dict[str, Any]]] = [{"kind": "deferred_acceptance"}]
     proposing: Side = Field("workers", description="the side that proposes")
 
-    @classmethod
-    def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
-        """There is nothing to learn."""
-        return {"training": {"steps": 0}}
 
-
-class TopTradingCycles(RuleModel):
+class TopTradingCycles(Classical):
     """Everybody points to whom it likes best of who is left, and cycles trade. The other side may get partners it does not accept."""
 
     kind: Literal["top_trading_cycles"] = "top_trading_cycles"
-    builder: ClassVar[Any] = "icsap_jax.choice.matching.classical:rule"
-    problems: ClassVar[tuple[str, ...]] = ("matching",)
-    statements: ClassVar[tuple[str, ...]] = ()
-    examples: ClassVar[list[dict[str, Any]]] = [{"kind": "top_trading_cycles"}]
     proposing: Side = Field("workers", description="the side that decides when a cycle ends in somebody who accepts nobody left")
 
-    @classmethod
-    def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
-        """There is nothing to learn."""
-        return {"training": {"steps": 0}}
 
-
-class RandomSerialDictatorship(RuleModel):
+class RandomSerialDictatorship(Classical):
     """In a random order agents pick the best who is left, unasked: nobody gains by lying, and some get partners they do not accept."""
 
     kind: Literal["random_serial_dictatorship"] = "random_serial_dictatorship"
-    builder: ClassVar[Any] = "icsap_jax.choice.matching.classical:rule"
-    problems: ClassVar[tuple[str, ...]] = ("matching",)
     statements: ClassVar[tuple[str, ...]] = ("nobody gains by lying, by construction",)
-    examples: ClassVar[list[dict[str, Any]]] = [{"kind": "random_serial_dictatorship"}]
     proposing: Literal["workers", "firms", "both"] = Field("workers", description="who picks")
 
     def unfit(self, problem: Problem) -> str | None:
@@ -174,8 +166,3 @@ class RandomSerialDictatorship(RuleModel):
         if self.proposing == "both" and problem.agents > 4:  # type: ignore[attr-defined]
             return "goes through all orders of all agents, which for more than 4 on a side are more than 3 million, where proposing is both"
         return None
-
-    @classmethod
-    def defaults_for(cls, problem: Mapping[str, Any]) -> dict[str, Any]:
-        """There is nothing to learn."""
-        return {"training": {"steps": 0}}

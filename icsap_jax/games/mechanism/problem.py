@@ -114,8 +114,7 @@ class MarkovMechanism:
         """Welfare, the money the mechanism keeps, and whatever else the objective names; `utility`, what agents keep, always."""
         received = decision.fixed + draw.types * decision.scaled
         account = objectives.Account(value=received, transfer=decision.payment)
-        parts = objectives.evaluate(self.objective, account)
-        value = sum(env.weights[k] * parts[name] for k, name in enumerate(self.objective))
+        value, parts = objectives.total(self.objective, env.weights, account)
         welfare, revenue = received.sum(-1), decision.payment.sum(-1)
         constraints = {"deficit": -revenue, "participation": env.reservation - received + decision.payment}
         return Outcome(value, {**parts, "welfare": welfare, "revenue": revenue, "utility": welfare - revenue}, constraints)
