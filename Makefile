@@ -12,9 +12,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Each worker is kept to one thread (tests/conftest.py), so that workers and not threads share the cores.
 WORKERS ?= 2
+# The commands that tests start import what pytest has imported. Compiling all of that anew takes longer than the rest of a start, so the
+# tests keep it beside their other caches, even where the machine's own settings keep Python from it.
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.pytest_cache/bytecode" \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs gpu-check wheel pins clean right-python
+.PHONY: help demo test test-slow lint types docs gpu-check wheel pins clean right-python
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -23,8 +27,11 @@ demo: $(READY) ## learn an auction, measure it, export it, run it on bids
 	$(BIN)/icsap train $(CONFIG) --out runs/demo > /dev/null
 	$(BIN)/python -m icsap_jax.demo
 
-test: $(READY) ## every test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+test: $(READY) ## every test but the slow ones
+	$(PYTEST) -m "not slow"
+
+test-slow: $(READY) ## the slow tests, which take minutes each
+	$(PYTEST) -m slow
 
 lint: $(READY) ## style and imports (ruff)
 	$(BIN)/ruff check .

@@ -18,13 +18,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from time_to_quality import RESULTS, ROOT, machine
 
-from icsap_jax import evaluation, figures, run, runtime
+from icsap_jax import evaluation, figures, runtime
 from icsap_jax.bilevel import fit
 from icsap_jax.config import Config, load
+from icsap_jax.sweep.expand import Member
+from icsap_jax.sweep.programs import Batch, Posed, Programs
 
 CHUNK = 500  # steps compiled as one scan
 FOLDER = "configs/auctions/fair"
@@ -45,16 +46,13 @@ TITLES = {"additive_1x2_uniform": "one bidder, U[0, 1]", "additive_1x2_uniform_4
           "additive_2x2_uniform": "two bidders, U[0, 1]"}  # fmt: skip
 
 
-def together(configs: Sequence[Config]) -> tuple[list[Any], list[Any]]:
-    """(problem, env) of each, and the rules they end with: trained in one compiled program, a member for each. They may differ in numbers
-    alone."""
-    posed = [run.posed(config) for config in configs]
-    trainer = fit.Trainer.of(posed[0][0], configs[0].training)
-    states = [run.initial_state(config, trainer, *each) for config, each in zip(configs, posed, strict=True)]
-    state = jax.tree.map(lambda *leaves: jax.numpy.concatenate(leaves), *states)
-    envs = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *(env for _, env in posed))
+def together(configs: Sequence[Config]) -> tuple[list[Posed], list[Any]]:
+    """Each posed, and the rules they end with: trained in one compiled program, a member for each. They may differ in numbers alone."""
+    posed = [Posed.of(Member(str(number), {}, config)) for number, config in enumerate(configs)]
+    batch = Batch(tuple(posed), len(posed), None)
+    state = batch.states(Programs())
     for _ in range(configs[0].training.steps // CHUNK):
-        state, _ = fit.run_each(trainer, envs, state, CHUNK)
+        state, _ = batch.advance(state, CHUNK)
     return posed, [fit.member(state, place).rule for place in range(len(configs))]
 
 
@@ -66,8 +64,8 @@ def curve(name: str) -> list[dict[str, Any]]:
     posed, rules = together(configs)
     trained = time.monotonic() - started
     rows = []
-    for config, (problem, env), rule, limit in zip(configs, posed, rules, limits, strict=True):
-        found = evaluation.evaluate(config, problem, env, rule)
+    for config, each, rule, limit in zip(configs, posed, rules, limits, strict=True):
+        found = evaluation.evaluate(config, each.problem, each.env, rule)
         gap, details = found["incentive_gap"], found["details"]
         rows.append({
             "curve": name, "limit": limit, "revenue": found["objective"]["value"], "std_error": found["objective"]["std_error"],

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from choice_tables import CHOICE
+from sweep_tables import SWEEPS
 
 from icsap_jax.reproduce.text import HEAD as TABLE_HEAD
 from icsap_jax.reproduce.text import cells, remarks, short
@@ -215,7 +216,7 @@ BLOCKS = {
     "tables": (["table", *TABLE_HEAD, "made on"], table_rows),
     "results": (HEAD, rows), "contracts": (CONTRACT_HEAD, contract_rows), "families": (FAMILY_HEAD, family_rows),
     "persuasion": (PERSUASION_HEAD, persuasion_rows), "games": (GAMES_HEAD, game_rows), "societies": (SOCIETY_HEAD, society_rows),
-    **CHOICE,
+    **CHOICE, **SWEEPS,
 }  # fmt: skip
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 REMARKS = {"tables": table_remarks}  # below a block's table

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from icsap_jax.config import Config, ConfigError
 from icsap_jax.config.objectives import registered
 from icsap_jax.config.plugins import faults_named
 from icsap_jax.evaluation import Say
+from icsap_jax.loop import METRICS, Stretch, loop, resumed
 from icsap_jax.report.pictures import by_member, column
 
 
@@ -74,9 +76,9 @@ def audit(config: Config, proxy: str, true: str, out: Path, say: Say = print) ->
         jax.eval_shape(trainer.loss, one.rule, env, one, one.key)
     config = opened(config, proxy, true, out)
 
-    state, before = runs.resumed(config, copied(begun), out, say)
-    state = runs.loop(config, trainer, env, state, out, before, say)
-    lines = by_member([json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()])
+    where = resumed(copied(begun), config.training.steps, out, say)
+    state = loop(partial(run, trainer, env), Stretch.of(config.training), where, out, say)
+    lines = by_member([json.loads(line) for line in (out / METRICS).read_text(encoding="utf-8").splitlines()])
     place = kept(lines)
     points = [{"step": 0, **measured(config, trainer, env, member(begun, place).rule, say)}]
     if config.training.steps:
@@ -89,7 +91,7 @@ def audit(config: Config, proxy: str, true: str, out: Path, say: Say = print) ->
         "proxy": proxy, "true": true, "steps": config.training.steps, "start": points[0], "peak": best, "final": points[-1],
         "loss_by_over_optimisation": best["true"] - points[-1]["true"], "device": runtime.device_name(),
         "precision": "float32, evaluated in float64", "versions": runtime.versions(), "config_sha256": config.sha256(),
-        "wall_seconds": round(time.monotonic() - started + before, 2),
+        "wall_seconds": round(time.monotonic() - started + where.seconds, 2),
     }  # fmt: skip
     files.write_json(out / runs.AUDIT, result)
     say("drawing")

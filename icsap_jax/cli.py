@@ -7,13 +7,7 @@ every command imports what it runs only when it runs it.
 
 from __future__ import annotations
 
-import functools
 import json
-import os
-import signal
-import sys
-import time
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,9 +17,8 @@ import yaml
 
 import icsap_jax
 from icsap_jax import config as files
+from icsap_jax.command import Progress, command, listen
 from icsap_jax.config import ConfigError
-from icsap_jax.config.plugins import faults_named
-from icsap_jax.files import disk_fault
 from icsap_jax.reproduce.rows import Budget, chosen, names
 
 app = typer.Typer(
@@ -56,11 +49,14 @@ class Format(StrEnum):
     json = "json"
 
 
+class Runner(StrEnum):
+    """Who trains a sweep."""
+
+    local = "local"
+    ray = "ray"
+
+
 Where = Annotated[Device | None, typer.Option("--device", help="compute there; left out: the best jax finds")]
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: whatever writes a checkpoint on Ctrl-C does so here too."""
 
 
 def _version(wanted: bool) -> None:
@@ -76,79 +72,8 @@ def icsap(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 def main() -> None:
     """The entry point of the command."""
-    signal.signal(signal.SIGTERM, _terminate)
+    listen()
     app(prog_name="icsap")
-
-
-def _terminate(number: int, frame: Any) -> None:
-    raise Terminated
-
-
-def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Register a command; what it raises becomes a sentence and an exit status."""
-
-    @functools.wraps(function)
-    def guarded(*args: Any, **keywords: Any) -> None:
-        try:
-            with faults_named():
-                function(*args, **keywords)
-        except ConfigError as error:
-            if os.environ.get("ICSAP_TRACEBACK") == "1" and error.__cause__ is not None:
-                raise
-            _leave(2, str(error))
-        except Terminated:
-            _leave(143, "Terminated.")
-        except KeyboardInterrupt:
-            _leave(130, "Interrupted.")
-        except (typer.Exit, typer.Abort):
-            raise
-        except BrokenPipeError:
-            # The reader, `head` say, has seen enough; nothing may be flushed to it when Python closes.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except Exception as error:
-            _explain(error)
-
-    return guarded
-
-
-def _explain(error: Exception) -> None:
-    """Leave because of an error nobody expected, or one of the machine's that the user can mend."""
-    if os.environ.get("ICSAP_TRACEBACK") == "1":
-        raise error
-    if isinstance(error, OSError):
-        fault = disk_fault(error, Path(error.filename or "The disk"))
-        if fault is not None:
-            _leave(2, fault)
-    text = " ".join(str(error).split())
-    _leave(1, f"icsap failed, and not through your input: {type(error).__name__}: {text[:300]}. "
-              "Set ICSAP_TRACEBACK=1 to see where, and please report it.")
-
-
-def _leave(status: int, text: str) -> None:
-    typer.echo(text, err=True)
-    raise typer.Exit(status) from None
-
-
-class Progress:
-    """Says things on standard error. A line that begins with a carriage return is a progress line: each replaces the one before
-    it on a terminal, and in a log file one is kept every ten seconds."""
-
-    def __init__(self) -> None:
-        self.terminal = sys.stderr.isatty()
-        self.open = False
-        self.last = -10.0
-
-    def __call__(self, text: str) -> None:
-        if not text.startswith("\r"):
-            sys.stderr.write(("\n" if self.open else "") + text + "\n")
-            self.open = False
-        elif self.terminal:
-            sys.stderr.write(f"\r\033[K{text[1:]}")
-            self.open = True
-        elif time.monotonic() - self.last >= 10.0:
-            sys.stderr.write(text[1:] + "\n")
-            self.last = time.monotonic()
-        sys.stderr.flush()
 
 
 def _choose_device(device: Device | None) -> None:
@@ -350,6 +275,56 @@ def reproduce(
         _json(result)
     else:
         typer.echo(text.printed(result, folder))
+
+
+@app.command()
+@command
+def sweep(
+    config: Problem, overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", help="folder; a sweep in it goes on  [default: runs/NAME-sweep]")] = None,
+    runner: Annotated[Runner, typer.Option("--runner", help="local: here; ray: on a Ray cluster, one group a task")] = Runner.local,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be trained and compiled, train nothing")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="train more than 1000 members")] = False,
+    as_json: Json = False, device: Where = None,
+) -> None:
+    """Train every combination of what the file's `sweep:` lists, side by side, and select the best."""
+    loaded = files.load(config, overrides or [])
+    from icsap_jax.sweep.expand import expand
+    from icsap_jax.sweep.folder import check
+
+    folder = out or Path("runs") / f"{config.stem}-sweep"
+    wanted = expand(loaded, yes)
+    check(wanted, folder)  # a mistake is answered before jax is loaded
+    _choose_device(device)
+    from icsap_jax.sweep import start, table
+
+    if dry_run:
+        told = start.outlook(wanted)
+        if as_json:
+            _json(told)
+        else:
+            typer.echo(start.outlook_printed(told))
+        return
+    done = start.sweep(wanted, folder, runner.value, Progress())
+    if as_json:
+        _json(done.as_dict())
+    else:
+        typer.echo(table.printed(done.rows, done.members, done.best, done.rule, folder))
+
+
+@app.command()
+@command
+def report(
+    path: Annotated[Path, typer.Argument(metavar="RUN_OR_SWEEP", help="the folder of a run or of a sweep")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="the page to write  [default: report.html in the folder]")] = None,
+    contrast: Annotated[bool, typer.Option("--contrast", help="few colours and thick lines; the page has a button for it too")] = False,
+    pictures: Annotated[int, typer.Option("--pictures", min=0, help="of how many members the learned rule is drawn")] = 12,
+) -> None:
+    """Write one page to look at: table, objective against gap, curves, learned rules. It needs no network."""
+    _exists(path)
+    from icsap_jax.report import page
+
+    typer.echo(str(page.write(path, output, pictures, contrast, Progress())))
 
 
 @app.command()

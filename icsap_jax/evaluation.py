@@ -21,7 +21,7 @@ from icsap_jax.bilevel.reports import report_gap
 from icsap_jax.bilevel.responses import missing
 from icsap_jax.bilevel.robust import worst_case
 from icsap_jax.bilevel.stationary import stationary_reply
-from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Reports, Rule, Tree, expectation
+from icsap_jax.bilevel.types import Array, Box, Draw, Outcome, Problem, Reports, Rule, Tree, expectation
 from icsap_jax.config import Config
 from icsap_jax.files import number_or_none
 from icsap_jax.objectives import weighed
@@ -191,8 +191,18 @@ def _chosen(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> tuple[Array 
     """Where nothing is recommended: the action [I, N, T] that is best for the agents, and where [I, N] it could be settled."""
     if problem.recommended(env, draw) is not None:
         return None, None
+    return _settled(problem, env, rule, draw)
+
+
+@partial(jax.jit, static_argnames=("problem",))
+def _settled(problem: Problem, env: Tree, rule: Rule, draw: Draw) -> tuple[Array, Array]:
     found, settled = stationary_reply(problem, env, draw, problem.decide(env, rule, draw.seen, None))
     return found.action, settled
+
+
+@partial(jax.jit, static_argnames=("problem",))
+def _scored(problem: Problem, env: Tree, draw: Draw, decision: Tree, action: Array) -> Outcome:
+    return problem.score(env, draw, decision, action)
 
 
 def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw, say: Say) -> dict[str, Any]:
@@ -207,7 +217,7 @@ def _enumerated(problem: Problem, env: Tree, rule: Rule, draw: Draw, say: Say) -
     excess: dict[str, Any] = {}
     if hasattr(problem, "infeasibility"):
         excess["feasibility_violation"] = float(problem.infeasibility(env, found.decision))
-    outcome = problem.score(env, draw, found.decision, reply.action)
+    outcome = _scored(problem, env, draw, found.decision, reply.action)
     if outcome.constraints:
         excess["constraints"] = {name: float(missing(each).max()) for name, each in outcome.constraints.items()}
     if outcome.averages:

@@ -7,8 +7,9 @@ matplotlib takes a second to import: it is imported when a picture is first draw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,19 @@ LOOK = {
 }  # fmt: skip
 
 
+_change: ContextVar[Callable[[Any], None] | None] = ContextVar("change", default=None)
+
+
+@contextmanager
+def changed_by(change: Callable[[Any], None]) -> Iterator[None]:
+    """Inside, `change` is given every figure, whoever draws it, just before it is written."""
+    token = _change.set(change)
+    try:
+        yield
+    finally:
+        _change.reset(token)
+
+
 @contextmanager
 def page(output: Path, width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any) -> Iterator[tuple[Any, np.ndarray]]:
     """A figure of `width` × `height` inches and its axes [rows, columns], written to `output` as PNG when the block ends well.
@@ -43,6 +57,9 @@ def page(output: Path, width: float, height: float, rows: int = 1, columns: int 
         figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure, figure.subplots(rows, columns, squeeze=False, **grid)
+        change = _change.get()
+        if change is not None:
+            change(figure)
         with files.disk_faults(output):
             output.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(output) as partial:

@@ -62,6 +62,20 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, as_json(content))
 
 
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """`content` with a hash of all of it at the end."""
+    return {**content, "seal": hashlib.sha256(as_json(content).encode()).hexdigest()}
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """What was written as JSON, sealed. Raises ValueError where the file is not, to the byte, what was written, and OSError."""
+    text = path.read_bytes()
+    content = json.loads(text)
+    if not isinstance(content, dict) or as_json(sealed({key: value for key, value in content.items() if key != "seal"})).encode() != text:
+        raise ValueError("it is not what was written")
+    return content
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A name in the same folder to write to: it becomes `path` when the block ends well, and is removed when it does not.

@@ -9,11 +9,11 @@ would have ended: chunks have a fixed length, and every draw is a function of th
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,16 @@ import jax
 import numpy as np
 import yaml
 
-from icsap_jax import artifact, checkpoints, evaluation, files, runtime
-from icsap_jax.bilevel import check
-from icsap_jax.bilevel.fit import Trainer, TrainState, member, run, stack
+from icsap_jax import artifact, evaluation, files, runtime
+from icsap_jax.bilevel import check, fit
+from icsap_jax.bilevel.fit import Trainer, TrainState, member, stack
 from icsap_jax.bilevel.types import Problem, Rule, Tree
 from icsap_jax.config import Config, ConfigError, load
 from icsap_jax.config.plugins import faults_named
 from icsap_jax.evaluation import Say
+from icsap_jax.loop import CHECKPOINTS, METRICS, Stretch, loop, metrics_until, resumed
 
+SWEEP = "members.json"  # what a folder of a sweep holds
 AUDIT = "audit.json"  # what a folder holds in which one objective was trained for another (`audit`)
 NO_GAP = 1e-9  # what rounding leaves; a histogram of it would show nothing
 
@@ -50,20 +52,18 @@ def train(config: Config, out: Path, say: Say = print, check_gradients: bool = F
             rehearse(trainer, env, member(state, 0), config.problem.hook("judge") is not None)
     if (out / AUDIT).exists():
         raise ConfigError(f"--out {out}: holds an audit, in which something else was maximised; choose another folder for this run.")
+    if (out / SWEEP).exists():
+        raise ConfigError(f"--out {out}: holds a sweep; choose another folder for this run.")
     config = open_folder(config, out)
     details: dict[str, Any] = {}
     if check_gradients:
         error = check.gradient_error(trainer, env, member(state, 0))
         details["gradient_error"] = files.number_or_none(error)
         say(f"gradient against finite differences: relative error {error:.1e}")
-    state, before = resumed(config, state, out, say)
-    state = loop(config, trainer, env, state, out, before, say)
-    trained = time.monotonic() - started + before
-    restless = restless_share(out / "metrics.jsonl")
-    if restless > 0:
-        details["unconverged_in_training"] = restless
-        say(f"what agents do was not found in {restless:.1%} of the last steps of training, whose gradients left it out; give "
-            "training.response more steps, or end at a higher temperature")
+    begun = resumed(state, config.training.steps, out, say)
+    state = loop(partial(fit.run, trainer, env), Stretch.of(config.training), begun, out, say)
+    trained, before = time.monotonic() - started + begun.seconds, begun.seconds
+    details |= unsettled(metrics_until(out / METRICS, sys.maxsize), say)
     result, rule = finish(config, problem, env, state, out, details, say)
     result["details"]["seconds"] = {"training": round(trained, 2), "evaluation": round(time.monotonic() - started + before - trained, 2)}
     result["wall_seconds"] = round(time.monotonic() - started + before, 2)
@@ -104,24 +104,10 @@ def open_folder(config: Config, out: Path) -> Config:
     return gathered
 
 
-def resumed(config: Config, state: TrainState, out: Path, say: Say) -> tuple[TrainState, float]:
-    """The state of the last checkpoint under `out`, or `state` where there is none, and the seconds trained before it; the metrics there
-    end with it."""
-    metrics = out / "metrics.jsonl"
-    restored = checkpoints.restore_latest(out / "checkpoints", state, say)
-    lines: list[dict[str, Any]] = []
-    if restored is not None:
-        step, state = restored
-        lines = metrics_until(metrics, step)
-        say(f"resuming {out} at step {step} of {config.training.steps}")
-    files.write_text(metrics, "".join(json.dumps(line) + "\n" for line in lines))
-    return state, lines[-1]["seconds"] if lines else 0.0
-
-
 def begun(out: Path) -> bool:
     """Whether a run folder holds anything that another configuration would spoil: a checkpoint, a line of metrics, a result."""
-    metrics = out / "metrics.jsonl"
-    return any((out / "checkpoints").glob("*")) or (out / "result.json").exists() or (metrics.exists() and metrics.stat().st_size > 0)
+    metrics = out / METRICS
+    return any((out / CHECKPOINTS).glob("*")) or (out / "result.json").exists() or (metrics.exists() and metrics.stat().st_size > 0)
 
 
 def first_difference(old: Any, new: Any, key: str = "") -> tuple[str, Any, Any]:
@@ -169,114 +155,16 @@ def rehearse(trainer: Trainer, env: Tree, state: TrainState, judged: bool = Fals
     evaluation.rehearse(trainer.problem, env, rule)
 
 
-def loop(config: Config, trainer: Trainer, env: Tree, state: TrainState, out: Path, before: float, say: Say) -> TrainState:
-    """Train from `state` to the last step, streaming metrics and writing checkpoints."""
-    steps, started, saved = config.training.steps, time.monotonic(), time.monotonic()
-    taken = first = int(state.step[0])
-    named: set[int] = set()
-    with postponed_interrupts() as interrupted, (out / "metrics.jsonl").open("a", encoding="utf-8") as stream:
-        while taken < steps:
-            count = min(config.training.chunk, steps - taken)
-            state, averages = run(trainer, env, state, count)
-            averages = jax.tree.map(np.asarray, averages)  # waits for the device
-            taken += count
-            seconds = time.monotonic() - started
-            with files.disk_faults(out):
-                stream.writelines(json.dumps(line) + "\n" for line in metrics_lines(taken, before + seconds, averages))
-                stream.flush()
-            report_bad_members(state, named, say)
-            say(progress_line(taken, steps, (taken - first) / seconds, averages))
-            stopping = bool(interrupted)  # asked once: what arrives later waits for the next chunk, and its checkpoint
-            if stopping or taken == steps or time.monotonic() - saved > config.training.checkpoint_every:
-                checkpoints.save(out / "checkpoints", taken, state)
-                saved = time.monotonic()
-            if stopping:
-                say(f"stopped at step {taken} of {steps}; the same command resumes it")
-                break
-    if interrupted:
-        signal.raise_signal(interrupted[0])
-        raise KeyboardInterrupt  # the handler there was before let it pass, but a run stopped half-way is not to be evaluated
-    return state
-
-
-@contextmanager
-def postponed_interrupts() -> Iterator[list[int]]:
-    """Inside, SIGINT and SIGTERM only append to the list given; a second one acts at once. What the process was told to ignore
-    stays ignored (a job started in the background, by nohup). Outside the main thread: nothing."""
-    received: list[int] = []
-    try:
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        previous = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
-
-        def note(number: int, frame: Any) -> None:
-            received.append(number)
-            signal.signal(number, previous[number])
-
-        for number in previous:
-            signal.signal(number, note)
-    except ValueError:
-        previous = {}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def metrics_lines(step: int, seconds: float, averages: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
-    """One line a member: chunk averages at `step`; a number that is not finite is null."""
-    for place in range(averages["loss"].shape[0]):
-        values = {name: finite_or_none(values[place]) for name, values in averages.items()}
-        yield {"step": step, "seconds": round(seconds, 3), "member": place, **values}
-
-
-def finite_or_none(value: np.ndarray) -> Any:
-    """As JSON: numbers to six digits, None for what is not finite."""
-    if value.ndim:
-        return [finite_or_none(part) for part in value]
-    return float(f"{float(value):.6g}") if np.isfinite(value) else None
-
-
-def metrics_until(path: Path, step: int) -> list[dict[str, Any]]:
-    """The lines of a metrics file up to a step; a last line cut off in the middle is dropped."""
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            kept.append(json.loads(line))
-        except ValueError:
-            break
-    return [line for line in kept if line["step"] <= step]
-
-
-def restless_share(metrics: Path) -> float:
-    """In what share of the last chunk's steps the inner solve failed, the worst member's; 0 where there is none."""
-    lines = metrics_until(metrics, sys.maxsize)
+def unsettled(lines: Sequence[dict[str, Any]], say: Say) -> dict[str, Any]:
+    """For the details of a result, from a run's metrics: in what share of the last chunk's steps the inner solve failed, the worst
+    member's; nothing where there is none."""
     last = max((line["step"] for line in lines), default=0)
-    return max((line.get("unconverged") or 0.0 for line in lines if line["step"] == last), default=0.0)
-
-
-def report_bad_members(state: TrainState, named: set[int], say: Say) -> None:
-    """Name, once, each member that stopped being finite."""
-    for place, bad in enumerate(np.asarray(state.bad_step)):
-        if bad >= 0 and place not in named:
-            named.add(place)
-            say(f"member {place} was not finite at step {bad}: it keeps its last good state, the others go on")
-
-
-def progress_line(taken: int, steps: int, speed: float, averages: dict[str, np.ndarray]) -> str:
-    """A bar, the speed, the batch's objective with its gap, and the time left."""
-    share = taken / steps
-    bar = "█" * round(24 * share) + "░" * (24 - round(24 * share))
-    objective, gap = (finite_mean(averages[name]) for name in ("objective", "gap"))
-    left = (steps - taken) / max(speed, 1e-9)
-    return (f"\r{bar} {share:4.0%}  {taken}/{steps} steps  {speed:.0f}/s  "
-            f"objective {objective:.4f}  gap {gap:.5f} (training)  {left:.0f} s left")  # fmt: skip
-
-
-def finite_mean(values: np.ndarray) -> float:
-    """The mean over the members that are still finite; NaN where none is."""
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else float("nan")
+    share = max((line.get("unconverged") or 0.0 for line in lines if line["step"] == last), default=0.0)
+    if share == 0:
+        return {}
+    say(f"what agents do was not found in {share:.1%} of the last steps of training, whose gradients left it out; give "
+        "training.response more steps, or end at a higher temperature")
+    return {"unconverged_in_training": share}
 
 
 def finish(
@@ -356,7 +244,7 @@ def draw_pictures(config: Config, problem: Problem, env: Tree, rule: Rule, out: 
     from icsap_jax.report import pictures
 
     say("drawing")
-    pictures.training_curves(out / "metrics.jsonl", result, out / "plots" / "training.png")
+    pictures.training_curves(out / METRICS, result, out / "plots" / "training.png")
     if result["incentive_gap"]["max"] > NO_GAP:
         pictures.gap_histogram(result, out / "plots" / "gap.png")
     draw = config.problem.hook("pictures")

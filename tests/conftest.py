@@ -52,6 +52,14 @@ def _few_programs_kept() -> Iterator[None]:
         sys.modules["jax"].clear_caches()
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """A run in which the report was never opened in a browser says so at its end, where nobody overlooks it."""
+    reasons = {str(report.longrepr[2]).removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
+               if isinstance(report.longrepr, tuple)}  # fmt: skip
+    for reason in sorted(reason for reason in reasons if reason.endswith("was not tried in a browser")):
+        terminalreporter.write_line(f"NOTE: {reason}", yellow=True, bold=True)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

@@ -17,7 +17,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 import icsap_jax
-from icsap_jax import cli, summary
+from icsap_jax import cli, command, summary
 from icsap_jax import config as files
 from icsap_jax.config import ConfigError
 
@@ -123,7 +123,7 @@ def test_the_version_is_told() -> None:
     (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 2, "no space left"),
     (PermissionError(errno.EACCES, "Permission denied", "/proc/x"), 2, "/proc/x: this place cannot be written to"),
     (KeyboardInterrupt(), 130, "Interrupted"),
-    (cli.Terminated(), 143, "Terminated"),
+    (command.Terminated(), 143, "Terminated"),
     (RuntimeError("two\nlines"), 1, "RuntimeError: two lines"),
 ])
 def test_an_exit_status_says_whose_fault_it_is(stand_in: types.SimpleNamespace, failure: BaseException, status: int, says: str) -> None:
@@ -290,7 +290,7 @@ def test_optimum_prints_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     """Lines are kept; of progress lines a log file keeps one every ten seconds, the first among them."""
-    progress = cli.Progress()
+    progress = command.Progress()
     for text in ("begun", "\r10 %", "\r20 %", "done"):
         progress(text)
     seen = capsys.readouterr()

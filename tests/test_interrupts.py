@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from icsap_jax import checkpoints, run
+from icsap_jax import checkpoints, loop
 
 CHUNK = 20
 ENDLESS: dict[str, Any] = {
@@ -41,7 +41,7 @@ def test_what_the_process_ignores_stays_ignored() -> None:
     """A job started in the background has SIGINT ignored: Ctrl-C for its neighbour in the foreground must not stop it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with run.postponed_interrupts() as received:
+        with loop.postponed_interrupts() as received:
             signal.raise_signal(signal.SIGINT)
         assert received == []
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -53,7 +53,7 @@ def test_what_the_process_ignores_stays_ignored() -> None:
 def test_a_second_ctrl_c_acts_at_once() -> None:
     """The first waits for the end of the chunk, the second does not; afterwards handlers are as they were."""
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), run.postponed_interrupts() as received:
+    with pytest.raises(KeyboardInterrupt), loop.postponed_interrupts() as received:
         signal.raise_signal(signal.SIGINT)
         assert received == [signal.SIGINT]
         signal.raise_signal(signal.SIGINT)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from icsap_jax import checkpoints, evaluation, run
+from icsap_jax.bilevel import fit
 from icsap_jax.config import Config, ConfigError, load, parse
 
 STEPS, CHUNK, MEMBERS = 60, 20, 2
@@ -102,7 +103,7 @@ def same_run(folder: Path, other: Path) -> None:
 
 def stop_in_chunk(monkeypatch: pytest.MonkeyPatch, number: int, kind: signal.Signals = signal.SIGINT) -> None:
     """The signal arrives while the chunk of this number, from 1, is being computed."""
-    compute, begun = run.run, []
+    compute, begun = fit.run, []
 
     def interrupted(*args: Any) -> Any:
         begun.append(1)
@@ -110,7 +111,7 @@ def stop_in_chunk(monkeypatch: pytest.MonkeyPatch, number: int, kind: signal.Sig
             signal.raise_signal(kind)
         return compute(*args)
 
-    monkeypatch.setattr(run, "run", interrupted)
+    monkeypatch.setattr(fit, "run", interrupted)
 
 
 def test_a_run_leaves_everything_in_its_folder(straight: tuple[Path, dict[str, Any], list[str]]) -> None:
@@ -213,7 +214,7 @@ def test_a_finished_run_takes_no_further_step(
     straight: tuple[Path, dict[str, Any], list[str]], copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked again it only evaluates, to the same result."""
-    monkeypatch.setattr(run, "run", lambda *_: pytest.fail("a step was taken"))
+    monkeypatch.setattr(fit, "run", lambda *_: pytest.fail("a step was taken"))
     again = run.train(parse(FILE), copy, lambda _: None)
     assert without_times(again) == without_times(straight[1])
     same_run(copy, straight[0])

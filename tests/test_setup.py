@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -22,7 +23,7 @@ def test_the_command_runs_from_a_checkout() -> None:
     done = run("-m", "icsap_jax", "--help")
     assert done.returncode == 0, done.stderr
     # typer draws boxes and colours: look for words.
-    assert {"train", "evaluate", "apply", "export", "verify", "optimum", "schema"} <= set(re.findall(r"[a-z]+", done.stdout))
+    assert {"train", "evaluate", "apply", "export", "verify", "optimum", "sweep", "schema"} <= set(re.findall(r"[a-z]+", done.stdout))
 
 
 def test_help_answers_before_jax_is_loaded() -> None:
@@ -66,3 +67,13 @@ def test_what_is_pinned_is_what_is_asked_for() -> None:
     extras = PROJECT["project"]["optional-dependencies"].values()
     asked = {re.split(r"[^A-Za-z0-9_-]", need)[0].lower() for needs in [PROJECT["project"]["dependencies"], *extras] for need in needs}
     assert asked - {"icsap-jax"} <= pinned
+
+
+def test_slow_tests_are_run_by_asking_for_them() -> None:
+    """`make test` leaves out what `make test-slow` runs, and pytest knows the marker by which they are told apart."""
+    assert [marker.split(":")[0] for marker in PROJECT["tool"]["pytest"]["ini_options"]["markers"]] == ["slow"]
+    for target, which in (("test", '-m "not slow"'), ("test-slow", "-m slow")):
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # tests may be run by make themselves
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, env=plain, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.rstrip().endswith(which) and "pytest" in done.stdout

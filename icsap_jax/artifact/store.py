@@ -7,9 +7,9 @@ in it is believed.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from icsap_jax import runtime
 from icsap_jax.artifact import compiled, parameters
 from icsap_jax.bilevel.types import Rule, Tree
 from icsap_jax.config import Config, ConfigError
-from icsap_jax.files import MANIFEST, as_json, damaged, digests, replacing_folder
+from icsap_jax.files import MANIFEST, as_json, damaged, digests, replacing_folder, sealed
 
 SCHEMA = 1
-FORMAT = 1
+FORMAT = 2  # 2: what a rule is given and does not learn is among the parameters
 PARAMETERS, CONFIG, RESULT, REPLAY, STABLEHLO = "parameters.npz", "config.yaml", "result.json", "replay.npz", "rule.stablehlo"
 
 
@@ -44,14 +44,8 @@ class Loaded:
 def save(folder: Path, config: Config, problem: Any, env: Tree, rule: Rule, result: dict[str, Any], say: Callable[[str], None]) -> Path:
     """Write one trained rule (no member axis) and its `result` as the artifact `folder`, replacing one that is there. `say` hears
     when the rule could not be compiled; the artifact is then written without it."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with replacing_folder(folder) as partial:
-        gathered = config.gather(partial)
-        (partial / CONFIG).write_text(yaml.safe_dump(gathered.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
-        (partial / RESULT).write_text(as_json(result), encoding="utf-8")
-        parameters.write(partial / PARAMETERS, rule)
-        inputs = compiled.questions(problem, env)
+    inputs = compiled.questions(problem, env)
+    with _written(folder, config, rule, result) as partial:
         if inputs is not None:
             np.savez(partial / REPLAY, **replay_of(rule, inputs))
             try:
@@ -59,8 +53,27 @@ def save(folder: Path, config: Config, problem: Any, env: Tree, rule: Rule, resu
             except (ValueError, TypeError, NotImplementedError) as error:
                 reason = (str(error).splitlines() or [""])[0]
                 say(f"{folder}: this rule could not be compiled to StableHLO, so {STABLEHLO} is left out ({reason}).")
+    return Path(folder)
+
+
+def keep(folder: Path, config: Config, rule: Rule, result: dict[str, Any]) -> Path:
+    """As `save`, without what takes seconds to compile: enough to load the rule, to apply it and to measure it again."""
+    with _written(folder, config, rule, result):
+        return Path(folder)
+
+
+@contextmanager
+def _written(folder: Path, config: Config, rule: Rule, result: dict[str, Any]) -> Iterator[Path]:
+    """An artifact in the making, complete when the block ends; the manifest comes last."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_folder(folder) as partial:
+        gathered = config.gather(partial)
+        (partial / CONFIG).write_text(yaml.safe_dump(gathered.resolved(), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        (partial / RESULT).write_text(as_json(result), encoding="utf-8")
+        parameters.write(partial / PARAMETERS, rule)
+        yield partial
         (partial / MANIFEST).write_bytes(_sealed(_manifest(partial, config, result)))
-    return folder
 
 
 def load(folder: Path) -> Loaded:
@@ -126,5 +139,4 @@ def _manifest(folder: Path, config: Config, result: dict[str, Any]) -> dict[str,
 
 def _sealed(manifest: dict[str, Any]) -> bytes:
     """The manifest as it is written, with a hash of all the rest of it at the end."""
-    seal = hashlib.sha256(as_json(manifest).encode()).hexdigest()
-    return as_json({**manifest, "seal": seal}).encode()
+    return as_json(sealed(manifest)).encode()

@@ -4,7 +4,7 @@
 for constraints that are missed, and what the duals ask for averages that are. A member whose loss or gradient stops being finite keeps
 its last good state and the number of its first bad step, while the others go on. Member s draws from fold_in(seed, s), whatever else
 trains beside it. Where there is an accelerator members are vmapped; on a CPU that gains nothing (measured) and they are mapped one
-after the other.
+after the other. Several devices share them out.
 
 Where F has many local optima a member's rule may have several *starts*: rules side by side on an axis of their own, each of which
 climbs for itself (Adam moves every number for itself too). The best of them is told, and kept when training is over.
@@ -20,11 +20,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jax.tree_util import register_dataclass
 
 from icsap_jax.bilevel.lagrangian import Duals, Prices, numbers
 from icsap_jax.bilevel.responses import Play
 from icsap_jax.bilevel.types import Array, Problem, Rule, Tree
+
+MEMBERS = "members"  # what the axis of a mesh over which members are shared out is called
 
 
 @register_dataclass
@@ -67,21 +71,24 @@ class Trainer:
         )  # fmt: skip
 
     def init(self, env: Tree, rule: Rule, key: Array, training: Any) -> TrainState:
-        """The state before the first step of one member."""
+        """The state before the first step of one member, by the `training:` section of a problem file."""
+        return self.begin(env, rule, key, told(training))
+
+    def begin(self, env: Tree, rule: Rule, key: Array, given: dict[str, dict[str, Array]]) -> TrainState:
+        """As `init`, by the numbers that `told` finds in that section."""
         rule = jax.tree.map(as_it_stays, rule)
-        response_numbers = {**numbers(training.response), "pool_key": jax.random.fold_in(key, 1)}
+        response_numbers = {**given["response"], "pool_key": jax.random.fold_in(key, 1)}
         memory = self.response.init(self.problem, env, response_numbers, jax.random.fold_in(key, 2), self.batch)
         if self.starts:
             count = jax.tree.leaves(rule)[0].shape[0]
             memory = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, 0), memory)
         memory = jax.tree.map(as_it_stays, memory)
-        outer, prices = numbers(training), numbers(training.lagrangian)
         return TrainState(
             rule=rule, moments=optax.scale_by_adam().init(rule.params),
-            prices=self.lagrangian.init(prices, self.problem.agents + self.constraints),
-            duals=Duals.of(prices, len(getattr(self.problem, "averages", ()))), memory=memory,
+            prices=self.lagrangian.init(given["lagrangian"], self.problem.agents + self.constraints),
+            duals=Duals.of(given["lagrangian"], len(getattr(self.problem, "averages", ()))), memory=memory,
             step=jnp.zeros((), jnp.int32), bad_step=jnp.full((), -1, jnp.int32), key=jax.random.fold_in(key, 0),
-            numbers={"training": outer, "response": response_numbers},
+            numbers={"training": given["training"], "response": response_numbers},
         )  # fmt: skip
 
     @property
@@ -148,17 +155,34 @@ def priced(play: Play) -> Array:
     return jnp.concatenate([play.gap, play.excess]) if play.excess.size else play.gap
 
 
-@partial(jax.jit, static_argnames=("trainer", "count"), donate_argnames=("state",))
-def run(trainer: Trainer, env: Tree, state: TrainState, count: int) -> tuple[TrainState, dict[str, Array]]:
+def told(training: Any) -> dict[str, dict[str, Array]]:
+    """What the `training:` section of a problem file says in real numbers, in which members of one program may differ."""
+    return {"training": numbers(training), "response": numbers(training.response), "lagrangian": numbers(training.lagrangian)}
+
+
+@partial(jax.jit, static_argnames=("trainer", "count", "mesh"), donate_argnames=("state",))
+def run(trainer: Trainer, env: Tree, state: TrainState, count: int, mesh: Mesh | None = None) -> tuple[TrainState, dict[str, Array]]:
     """`count` steps of every member: a state with leaves [S, …] and metrics [S, …] averaged over the chunk. The state given is
-    consumed (its buffers are reused)."""
-    return _members(lambda member: _alone(trainer, env, member, count), state)
+    consumed (its buffers are reused). A `mesh` of devices shares the members out: S has to be a multiple of how many there are."""
+    return _shared_out(lambda env, state: _members(lambda member: _alone(trainer, env, member, count), state), mesh, P())(env, state)
 
 
-@partial(jax.jit, static_argnames=("trainer", "count"), donate_argnames=("state",))
-def run_each(trainer: Trainer, envs: Tree, state: TrainState, count: int) -> tuple[TrainState, dict[str, Array]]:
+@partial(jax.jit, static_argnames=("trainer", "count", "mesh"), donate_argnames=("state",))
+def run_each(trainer: Trainer, envs: Tree, state: TrainState, count: int, mesh: Mesh | None = None) -> tuple[TrainState, dict[str, Array]]:
     """As `run`, where each member has a problem of its own: `envs` with leaves [S, …]."""
-    return _members(lambda pair: _alone(trainer, pair[0], pair[1], count), (envs, state))
+    return _shared_out(lambda *pairs: _members(lambda pair: _alone(trainer, *pair, count), pairs), mesh, P(MEMBERS))(envs, state)
+
+
+def _shared_out(together: Callable[[Tree, Tree], Tree], mesh: Mesh | None, envs: P) -> Callable[[Tree, Tree], Tree]:
+    """What happens to members, done by each device to its share of them; `envs` says whether problems are shared out too."""
+    if mesh is None:
+        return together
+    return jax.shard_map(together, mesh=mesh, in_specs=(envs, P(MEMBERS)), out_specs=P(MEMBERS), check_vma=False)
+
+
+def placed(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Leaves [S, …] where `run` on these devices wants them."""
+    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, P(MEMBERS)))
 
 
 def _alone(trainer: Trainer, env: Tree, member: TrainState, count: int) -> tuple[TrainState, dict[str, Array]]:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config:
-    """A checked problem file. `folder`: where relative data files and plugins are looked up; `source`: what to call it in errors."""
+    """A checked problem file. `folder`: where relative data files and plugins are looked up; `source`: what to call it in errors;
+    `written`: what the file says and overrides say, without defaults."""
 
     problem: Problem
     rule: RuleModel
@@ -41,6 +42,7 @@ class Config:
     plugins: list[str]
     folder: Path
     source: str
+    written: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def resolved(self) -> dict[str, Any]:
         """Plain data with every default filled in; dumped as YAML it loads again, from the same folder, as the same Config."""
@@ -61,6 +63,10 @@ class Config:
 
     def gather(self, folder: Path) -> Config:
         """The same Config standing on its own in `folder`: data files and plugins are copied into folder/data/."""
+        return parse(self.standing_alone(self.resolved(), folder), folder, self.source)
+
+    def standing_alone(self, data: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """What a problem file in this one's folder says, as one in `folder` says it: data files and plugins are copied to folder/data/."""
         folder = Path(folder)
 
         def copy(name: str) -> str:
@@ -74,9 +80,7 @@ class Config:
                 shutil.copyfile(self.folder / name, place)
             return place.relative_to(folder).as_posix()
 
-        data = map_files(self.resolved(), copy)
-        data["plugins"] = [copy(path) for path in self.plugins]
-        return parse(data, folder, self.source)
+        return {**map_files(data, copy), "plugins": [copy(path) for path in data.get("plugins") or []]}
 
     def _content(self, name: str) -> str:
         return hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
@@ -97,7 +101,7 @@ def parse(data: Any, folder: Path | str = ".", source: str = "problem", override
         raise ConfigError(f"{source}: should be a mapping with the key 'problem', not {type(data).__name__}.")
     given, named = data, keys_of(overrides)
     data = override(_with_rule_named(data), overrides)
-    plugins = data.get("plugins") or []
+    written, plugins = data, data.get("plugins") or []
     if not isinstance(plugins, list) or not all(isinstance(path, str) for path in plugins):
         raise ConfigError(f"{source}: plugins = {plugins!r} should be a list of Python files.")
     with active(plugins, folder, source):
@@ -107,7 +111,8 @@ def parse(data: Any, folder: Path | str = ".", source: str = "problem", override
             read = _file_model().model_validate(data, context={"folder": folder})
         except ValidationError as error:
             raise sentence(error, data, source, overrides) from None
-        config = Config(**{name: getattr(read, name) for name in type(read).model_fields}, folder=folder, source=source)
+        config = Config(**{name: getattr(read, name) for name in type(read).model_fields},
+                        folder=folder, source=source, written=written)
         if "rule.kind" in named and not _suits(config) and (without := _untrained(given, named)) is not None:
             return parse(without, folder, source, overrides)
         _check_rule(config, overrides)
@@ -157,7 +162,7 @@ def _file_model() -> type[Model]:
         rule=(OneOf[RuleModel], Field(description="what is designed; each problem has a default")),
         training=(Training, Field(default_factory=Training, description="how it is learned")),
         evaluation=(Evaluation, Field(default_factory=Evaluation, description="how hard it is tested in the end")),
-        sweep=(dict[str, Any] | None, Field(None, description="kept with the file; no command reads it yet")),
+        sweep=(dict[str, Any] | None, Field(None, description="what `icsap sweep` varies: dotted keys with lists or ranges")),
         seed=(int, Field(0, ge=0, lt=2**31, description="of everything random in training")),
         plugins=(list[str], Field(default_factory=list, description="Python files with kinds and objectives of your own")))
 

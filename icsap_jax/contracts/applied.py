@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from icsap_jax.bilevel.types import Rule
@@ -30,7 +31,7 @@ class WageTable:
 
     def outputs(self, numbers: np.ndarray, answers: dict[str, np.ndarray]) -> np.ndarray:
         """The wage [R, 1] on measured outcomes [R, T]; what is not measured is not paid for."""
-        wage = self.problem.decide(self.env, lambda seen: answers["decision"], None, None)
+        wage = jax.jit(lambda env, told: self.problem.decide(env, lambda seen: told, None, None))(self.env, answers["decision"])
         return (float(wage.fixed) + numbers @ np.asarray(wage.slopes, np.float64))[:, None]
 
 
@@ -55,7 +56,7 @@ class IncentiveTable:
 
 def wage(problem: Any, env: Any, model: Any, rule_model: Any, rule: Rule) -> list[dict[str, Any]]:
     """The wage as rows: its fixed part, and the slope of each task."""
-    found = problem.decide(env, rule, None, None)
+    found = jax.jit(problem.decide)(env, rule, None, None)
     slopes = [{"part": f"slope of x{task + 1}", "wage": float(slope)} for task, slope in enumerate(found.slopes)]
     return [{"part": "fixed", "wage": float(found.fixed)}, *slopes]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import types
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from icsap_jax import artifact, evaluation, runtime
-from icsap_jax.artifact import compiled, replay, store
+from icsap_jax.artifact import checks, compiled, replay, store
 from icsap_jax.artifact.checks import REPLAY_TOLERANCE
 from icsap_jax.config import ConfigError, parse
 
@@ -96,8 +97,15 @@ def test_a_compiled_rule_this_jax_cannot_load_is_a_note(made: tuple[Path, Any], 
     assert found["stablehlo"] is None and "version 99" in found["note"]
 
 
-def test_answers_and_evidence_that_do_not_hold_are_caught(copy: Path) -> None:
-    """Whoever seals other parameters, or a better gap than was measured, is found out by replay and by measuring again."""
+def test_answers_and_evidence_that_do_not_hold_are_caught(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever seals other parameters, or a better gap than was measured, is found out by replay and by measuring again. That the replay
+    has a process of its own is seen above; here this one serves."""
+
+    def in_this_process(command: list[str], **_: Any) -> types.SimpleNamespace:
+        assert command[-2] == "icsap_jax.artifact.replay"
+        return types.SimpleNamespace(returncode=0, stdout=json.dumps(replay.replay(artifact.load(Path(command[-1])))))
+
+    monkeypatch.setattr(checks, "subprocess", types.SimpleNamespace(run=in_this_process))
     with np.load(copy / store.PARAMETERS) as file:
         changed = {name: value * np.float32(1.05) for name, value in file.items()}
     np.savez(copy / store.PARAMETERS, **changed)
@@ -141,11 +149,11 @@ def test_a_missing_file_is_found(copy: Path) -> None:
         artifact.load(copy)
 
 
-@pytest.mark.parametrize("key", ["schema", "format"])
-def test_an_artifact_of_the_future_is_refused(copy: Path, key: str) -> None:
+@pytest.mark.parametrize(("key", "readable"), [("schema", 1), ("format", 2)])
+def test_an_artifact_of_the_future_is_refused(copy: Path, key: str, readable: int) -> None:
     """It names the file, what was found and what can be read."""
-    reseal(copy, **{key: 2})
-    with pytest.raises(ConfigError, match=rf"manifest\.json: .* {key} 2, .* reads {key} 1 only"):
+    reseal(copy, **{key: readable + 1})
+    with pytest.raises(ConfigError, match=rf"manifest\.json: .* {key} {readable + 1}, .* reads {key} {readable} only"):
         artifact.load(copy)
 
 

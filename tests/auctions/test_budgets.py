@@ -91,7 +91,8 @@ def test_a_learned_rule_never_charges_more_than_is_said_to_be_there():
     problem, env = posed(read)
     rule = read.rule.build(problem, env, jax.random.key(0))
     reports = jax.random.uniform(jax.random.key(1), (200, 2, 3)) ** 3  # many of them poor
-    decision = problem.decide(env, replace(rule, params=jax.tree.map(lambda leaf: 3 * leaf, rule.params)), None, reports)
+    rule = replace(rule, params=jax.tree.map(lambda leaf: 3 * leaf, rule.params))
+    decision, reports = jax.tree.map(np.asarray, (jax.jit(problem.decide)(env, rule, None, reports), reports))
     assert (decision.payment <= reports[..., -1]).all()
     assert (decision.payment == reports[..., -1]).any()  # some are cut down to it
     worth = (decision.allocation * reports[..., :2]).sum(-1)

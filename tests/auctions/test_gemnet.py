@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -10,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from icsap_jax.auctions.problem import Auction, Decision
@@ -42,7 +42,7 @@ def compatible():
 
 def profiles(problem, rule):
     """Reports [R, N, M]: random, at the corners of the support, and on or a rounding beside the borders of cells."""
-    rng, grid = np.random.default_rng(0), nnx.merge(rule.graph, rule.params).grids[0]
+    rng, grid = np.random.default_rng(0), rule.module(rule.params).grids[0]
     anywhere = rng.uniform(size=(4000, problem.agents, problem.items))
     corners = np.array(list(product((0.0, 1.0), repeat=problem.agents * problem.items))).reshape(-1, problem.agents, problem.items)
     borders = rng.integers(0, grid.counts[0] + 1, size=anywhere.shape) * grid.width + rng.choice([-1e-7, 0.0, 1e-7], size=anywhere.shape)
@@ -92,7 +92,7 @@ def test_nothing_is_sold_before_menus_are_compatible() -> None:
     problem, env, fresh, _ = compatible()
     types = jnp.asarray(profiles(problem, fresh))
     assert float(np.asarray(decided(fresh, types).allocation).max()) == 0
-    softly = decided(Rule(fresh.params, fresh.graph, jnp.asarray(0.01)), types)
+    softly = decided(replace(fresh, temperature=jnp.asarray(0.01)), types)
     assert float(problem.given_twice(env, softly).mean()) > 0.1
 
 
@@ -160,7 +160,7 @@ def test_cells_cost_little_where_menus_are_optimal(case) -> None:
     config = config_for(bidders=3, items=1)
     problem, env = config.problem.build(Path())
     rule = config.rule.model_copy(update={"cells": 8000}).build(problem, env, jax.random.key(0))
-    module = nnx.merge(rule.graph, rule.params)
+    module = rule.module(rule.params)
     grid = module.grids[0]
     assert grid.counts == (20,)
     with jax.enable_x64(True):

@@ -70,7 +70,7 @@ def test_a_bidder_gets_what_it_would_pick_itself() -> None:
     rng = np.random.default_rng(0)
     lotteries, prices, values = rng.random((1500, 3)), rng.random(1500), rng.random((40, 3))
     gain = np.append(values @ lotteries.T - prices, np.zeros((40, 1)), 1)
-    given, paid = chosen(*(jnp.asarray(each, jnp.float32) for each in (values, lotteries, prices)))
+    given, paid = jax.jit(chosen)(*(each.astype(np.float32) for each in (values, lotteries, prices)))
     got = (np.asarray(given) * values).sum(1) - np.asarray(paid)
     np.testing.assert_allclose(got, gain.max(1), atol=1e-6)  # float32
     assert (got == 0).any() == (gain.max(1) == 0).any()
@@ -118,8 +118,8 @@ def test_a_soft_choice_becomes_the_choice_as_it_cools() -> None:
     """At a tenth of the temperature it differs on a tenth of the types: those about as near to indifference as it is warm."""
     rng = np.random.default_rng(1)
     given = [jnp.asarray(each, jnp.float32) for each in (rng.random((2000, 2)), rng.random((8, 2)), rng.random(8))]
-    hard = chosen(*given)[1]
-    apart = [float(jnp.abs(chosen_softly(*given, jnp.asarray(warm))[1] - hard).mean()) for warm in (1e-2, 1e-3)]
+    off = jax.jit(lambda warm: jnp.abs(chosen_softly(*given, warm)[1] - chosen(*given)[1]).mean())
+    apart = [float(off(jnp.asarray(warm))) for warm in (1e-2, 1e-3)]
     assert apart[1] < 0.2 * apart[0]  # twice a tenth: the types drawn within a thousandth of indifference are few
 
 

@@ -59,11 +59,18 @@ def asked(problem, env, given):
     return problem.liked(env, draw, Decision(given, jnp.zeros(given.shape[:2])))
 
 
+@partial(jax.jit, static_argnames=("problem", "count"))
+def imagined(problem, env, key, count):
+    """(draw, decision, whether it is liked), compiled whole: call by call costs more."""
+    draw, decision = problem.imagined(env, key, count, 1.0)
+    return draw, decision, problem.liked(env, draw, decision)
+
+
 @cache
 def random_ones(labels: str, count=4000):
-    """(problem, env, draw, decision): random decisions as rankings compare them."""
+    """(problem, env, liked): which of some random decisions are, as rankings compare them."""
     problem, env = built({"kind": labels, "objective": "entropy", **({"bands": [[0.1, 0.3], [0.8, 1]]} if labels == "pass_band" else {})})
-    return problem, env, *problem.imagined(env, jax.random.key(1), count, 1.0)
+    return problem, env, np.asarray(imagined(problem, env, jax.random.key(1), count)[2])
 
 
 def test_a_quota_wants_every_bidder_to_have_a_part_of_what_is_given():
@@ -85,8 +92,7 @@ def test_the_ends_of_a_threshold_are_liked():
 
 
 def test_a_ranking_likes_what_wins_its_comparisons():
-    problem, env, draw, decision = random_ones("ranking")
-    liked = np.asarray(problem.liked(env, draw, decision))
+    problem, env, liked = random_ones("ranking")
     assert liked.mean() == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / len(liked)))  # four standard errors
     model = parsed({"kind": "ranking", "objective": "entropy"}).problem.preference.labels
     rivals = np.sort(compared(model, problem, env))
@@ -99,9 +105,8 @@ def test_a_ranking_likes_what_wins_its_comparisons():
 
 
 def test_a_pass_band_likes_some_of_the_middle():
-    problem, env, draw, decision = random_ones("pass_band")
-    liked = np.asarray(problem.liked(env, draw, decision)).mean()
-    assert liked == pytest.approx(0.4, abs=4 * np.sqrt(0.4 * 0.6 / 4000))
+    liked = random_ones("pass_band")[2]
+    assert liked.mean() == pytest.approx(0.4, abs=4 * np.sqrt(0.4 * 0.6 / 4000))
     assert says({"kind": "pass_band", "objective": "entropy", "bands": [[0.8, 1]]}, [HALVES, ONE_EACH]) == [1, 0]  # no end above
 
 
@@ -109,9 +114,14 @@ def test_a_pass_band_likes_some_of_the_middle():
 def test_random_decisions_are_feasible_and_nobody_loses_by_them(valuation):
     prior = {"kind": "uniform", "low": 1, "high": 2}
     problem, env = built({**EVEN, "at_most": 0.5}, problem={"valuation": valuation, "prior": prior})
-    draw, decision = problem.imagined(env, jax.random.key(2), 500)
-    assert float(problem.infeasibility(env, decision)) < 1e-6  # float32
-    assert float(problem.utility(env, draw, decision, draw.types).min()) > -1e-6
+
+    def told(env):
+        draw, decision = problem.imagined(env, jax.random.key(2), 500)
+        return decision, problem.infeasibility(env, decision), problem.utility(env, draw, decision, draw.types).min()
+
+    decision, infeasible, least = jax.jit(told)(env)
+    assert float(infeasible) < 1e-6  # float32
+    assert float(least) > -1e-6
     assert decision.allocation.max() > 0.8 and decision.payment.min() >= 0  # sharp ones are among them
 
 
@@ -220,10 +230,14 @@ def test_the_score_s_slope_is_exact_and_leads_to_what_is_liked():
             slope = float(jax.tree.leaves(value(there)[1])[0])
             assert slope == pytest.approx(float(value(ahead)[0] - value(behind)[0]) / 2e-6, rel=1e-5)
             assert sign * slope > 0
-        others = problem.imagined(env, jax.random.key(9), 500)
-        shown, liked = problem.shown(env, *others), problem.liked(env, *others)
-        assert agreement(memory["network"], shown, liked) > 0.9  # of labels it has not seen; .5 is luck
-        assert agreement(network(jax.random.key(1), (4, 16)), shown, liked) < 0.9
+
+        @jax.jit
+        def agrees(asked):
+            others = problem.imagined(env, jax.random.key(9), 500)
+            return agreement(asked, problem.shown(env, *others), problem.liked(env, *others))
+
+        assert agrees(memory["network"]) > 0.9  # of labels it has not seen; .5 is luck
+        assert agrees(network(jax.random.key(1), (4, 16))) < 0.9
 
 
 @pytest.fixture(scope="module")
@@ -251,8 +265,7 @@ def test_a_rule_learns_to_do_what_people_like(trained):
 
 
 def test_members_keep_their_own_network(trained):
-    one, other = (jax.tree.leaves(fit.member(trained[1.0][1], place).memory["network"]) for place in (0, 1))
-    assert all(not np.allclose(left, right) for left, right in zip(one, other, strict=True))
+    assert all(not np.allclose(*np.asarray(leaf)) for leaf in jax.tree.leaves(trained[1.0][1].memory["network"]))
 
 
 def test_a_result_tells_which_share_of_bids_is_served_as_people_like():
@@ -273,5 +286,6 @@ def test_labels_by_what_bidders_are_left_with_need_the_whole_account():
     problem, env = built(labels, preference={"shown": "account"})
     draw = Draw(weight=jnp.ones(1), types=jnp.asarray([[[0.6, 0.4], [0.2, 0.8]]]))
     decision = Decision(jnp.asarray([[[1.0, 0.0], [0.0, 1.0]]]), jnp.asarray([[0.5, 0.4]]))
-    np.testing.assert_allclose(problem.shown(env, draw, decision)[0], [1, -1, -1, 1, 1.2, 1.6, 1.0, 0.8], rtol=1e-6)
-    assert problem.liked(env, draw, decision).tolist() == [1]
+    shown, liked = jax.jit(lambda env: (problem.shown(env, draw, decision), problem.liked(env, draw, decision)))(env)
+    np.testing.assert_allclose(shown[0], [1, -1, -1, 1, 1.2, 1.6, 1.0, 0.8], rtol=1e-6)
+    assert liked.tolist() == [1]

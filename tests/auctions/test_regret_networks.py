@@ -14,7 +14,6 @@ from flax import nnx
 from icsap_jax.auctions.problem import Draw
 from icsap_jax.auctions.rules.regret.contest import beaten, strongest_rival
 from icsap_jax.auctions.rules.regret.exchangeable import Exchangeable
-from icsap_jax.bilevel.types import Rule
 from icsap_jax.config import ConfigError, parse
 
 quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
@@ -63,7 +62,7 @@ def test_the_same_parameters_serve_two_bidders_and_three(kind: str) -> None:
     _, _, small = built(kind, 2, 2)
     problem, env, large = built(kind, 3, 4)
     assert jax.tree.map(jnp.shape, small.params) == jax.tree.map(jnp.shape, large.params)
-    served = Rule(params=small.params, graph=large.graph)
+    served = replace(large, params=small.params)
     decision = decide(served, problem.draw(env, jax.random.key(2), 8).types)
     assert decision.allocation.shape == (8, 3, 4)
     assert float(problem.infeasibility(env, decision)) < ROUNDING

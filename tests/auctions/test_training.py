@@ -17,8 +17,8 @@ from icsap_jax.run import initial_state
 def learned(root: Path) -> dict:
     """The evaluation of the demo's setting after a fraction of its steps."""
     config = load(root / "configs/auctions/additive_1x2_uniform.yaml", [
-        "training.steps=2500", "training.lagrangian.multiplier_end=60",
-        "evaluation.profiles=20000", "evaluation.gap_profiles=200",
+        "training.steps=1500", "training.lagrangian.multiplier_end=60",
+        "evaluation.profiles=20000", "evaluation.gap_profiles=100",
     ])  # fmt: skip
     problem, env = config.problem.build(config.folder)
     state = initial_state(config, Trainer.of(problem, config.training), problem, env)
@@ -28,11 +28,11 @@ def learned(root: Path) -> dict:
 
 def test_the_demo_setting_learns_within_seconds(learned: dict) -> None:
     """Item-wise Myerson earns .5 and the optimum .5492: a short training is between, at a gap that does not pay for it. Seeds 0,
-    1 and 2 gave .5474 to .5487 at .00022 to .00026; a rule that merely sells cheaply, or one that pays for lies, is outside."""
+    1 and 2 gave .5426 to .5439 at .00022 to .00027; a rule that merely sells cheaply, or one that pays for lies, is outside."""
     assert 0.52 < learned["objective"]["value"] < 0.57
     assert learned["incentive_gap"]["mean"] < 1e-3
 
 
 def test_the_learned_rule_beats_every_baseline_it_is_named_beside(learned: dict) -> None:
-    """By more than what its own gap could buy would be too much to ask of 2 500 steps; item-wise selling it must beat."""
+    """By more than what its own gap could buy would be too much to ask of 1 500 steps; item-wise selling it must beat."""
     assert learned["objective"]["value"] > learned["baselines"]["item_myerson"] + 3 * learned["objective"]["std_error"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -168,7 +169,7 @@ def test_the_gradient_of_the_gap_is_that_of_the_best_reply_held_still() -> None:
             return gap_and_decision(problem, env, rule, draw, draw.types, responses.pick(grid, utility))[0].mean()
 
         def at(step):
-            return Rule(params=jax.tree.map(lambda p, d: p + step * d, rule.params, direction), graph=rule.graph)
+            return replace(rule, params=jax.tree.map(lambda p, d: p + step * d, rule.params, direction))
 
         slope = quickly(jax.grad(core))(rule).params
         along = sum(jnp.vdot(s, d) for s, d in zip(jax.tree.leaves(slope), jax.tree.leaves(direction), strict=True))

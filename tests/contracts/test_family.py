@@ -41,7 +41,7 @@ def config_of(**changes):
 def drawn():
     """Instances of both sizes [FEW], float32."""
     problem, env = config_of().problem.build(Path())
-    return problem.draw(env, jax.random.key(1), FEW).seen
+    return jax.jit(problem.draw, static_argnums=2)(env, jax.random.key(1), FEW).seen  # one program costs less than many small ones
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_the_law_is_that_of_the_stored_instances():
     """Means over 1 500 problems of what makes one easy or hard agree with numpy's draws within four standard errors."""
     law, size = OrderedSoftmax(2.0, 0.2, True), (5, 4)
     keys = jax.random.split(jax.random.key(0), 1500)
-    ours = judged.tables_of(jax.vmap(lambda key: law.instance(key, jnp.asarray(5), jnp.asarray(4), (6, 6)))(keys))
+    ours = judged.tables_of(jax.jit(jax.vmap(lambda key: law.instance(key, jnp.asarray(5), jnp.asarray(4), (6, 6))))(keys))
     theirs = [hidden_action(seed, *size) for seed in range(1500)]
 
     def told(tables: Tables) -> list[float]:
@@ -144,7 +144,7 @@ def test_along_a_direction_no_scale_beats_the_points(drawn):
     with jax.enable_x64(True):
         F, costs, rewards, legal = (np.asarray(leaf, np.float64 if leaf.dtype == np.float32 else bool) for leaf in jax.tree.leaves(drawn))
         direction = np.random.default_rng(0).dirichlet(np.ones(5), size=(FEW, 1))
-        value, _ = points(*map(jnp.asarray, (F, costs, rewards, legal, direction)), jnp.zeros(FEW))
+        value, _ = jax.jit(points)(F, costs, rewards, legal, direction, jnp.zeros(FEW))
     gets, brings = np.einsum("bak,bk->ba", F, direction[:, 0]), np.einsum("bak,bk->ba", F, rewards)
     scales = np.linspace(0.0, 20.0, 2000)
     utility = np.where(legal[:, None], scales[None, :, None] * gets[:, None] - costs[:, None], -np.inf)

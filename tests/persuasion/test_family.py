@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
 
 from icsap_jax import evaluation
 from icsap_jax.artifact import compiled
@@ -52,7 +51,7 @@ def cases_file(root):
 def drawn():
     """Games of both sizes [FEW], float32."""
     problem, env = config_of().problem.build(Path())
-    return problem.draw(env, jax.random.key(1), FEW).seen
+    return jax.jit(problem.draw, static_argnums=2)(env, jax.random.key(1), FEW).seen  # one program costs less than many small ones
 
 
 @pytest.fixture(scope="module")
@@ -211,12 +210,14 @@ def test_training_climbs_the_true_slope(drawn):
     problem, env = config.problem.build(Path())
     with jax.enable_x64(True):
         seen = jax.tree.map(jnp.asarray, double(jax.tree.map(lambda leaf: leaf[:8], drawn)))
-        rule = proposing(config.rule, problem, env, jax.random.key(3))
-        flat, rebuild = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf[0], jnp.float64), rule))
+        rule = jax.jit(lambda key: proposing(config.rule, problem, env, key), compiler_options=QUICK)(jax.random.key(3))
+        leaves, tree = jax.tree.flatten(jax.tree.map(lambda leaf: np.asarray(leaf[0], np.float64), rule))
+        flat, ends = np.concatenate([leaf.ravel() for leaf in leaves]), np.cumsum([leaf.size for leaf in leaves])[:-1]
         draw = Draw(jnp.full(8, 1 / 8), None, seen)
 
         def promised(numbers):
-            decision = problem.decide(env, rebuild(numbers), seen, None)
+            parts = [part.reshape(leaf.shape) for part, leaf in zip(jnp.split(numbers, ends), leaves, strict=True)]
+            decision = problem.decide(env, jax.tree.unflatten(tree, parts), seen, None)
             return expectation(draw.weight, problem.score(env, draw, decision, problem.recommended(env, draw)).value)
 
         both = jax.jit(jax.value_and_grad(promised), compiler_options=QUICK)

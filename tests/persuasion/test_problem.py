@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +29,18 @@ def says(probabilities) -> Rule:
     return Rule.of(Signal(jnp.asarray(logits_of(table))))
 
 
+@partial(jax.jit, static_argnums=0, static_argnames="tolerance")
+def replied(problem, env, draw, decision, **tolerance):
+    """The exact reply, compiled whole: call by call costs more."""
+    return hard_reply(problem, env, draw, decision, **tolerance)
+
+
+@partial(jax.jit, static_argnums=0)
+def decided(problem, env, rule):
+    """The decision on every state."""
+    return problem.decide(env, rule, problem.draw(env, None, 1).seen, None)
+
+
 @pytest.fixture
 def prosecutor(case):
     """The prosecutor's game, prior .3 guilty."""
@@ -38,7 +52,7 @@ def test_posteriors_average_to_the_prior(prosecutor) -> None:
     """Bayes plausibility: whatever is said, the mean of the posteriors is the prior (Kamenica & Gentzkow 2011, Proposition 1)."""
     problem, env = prosecutor
     rule = signal(None, problem, env, jax.random.key(0))
-    decision = problem.decide(env, rule, problem.draw(env, None, 1).seen, None)
+    decision = decided(problem, env, rule)
     mass = problem.weight(env, None, decision)[:, 0]
     # 1e-6: float32 has seven digits.
     np.testing.assert_allclose(decision.posterior @ mass, env.prior, atol=1e-6)
@@ -51,8 +65,8 @@ def test_the_best_scheme_leaves_the_receiver_indifferent_after_conviction(prosec
     problem, env = prosecutor
     draw = problem.draw(env, None, 1)
     with jax.enable_x64(True):
-        decision = problem.decide(env, says([[4 / 7, 3 / 7], [0, 1]]), draw.seen, None)
-        reply = hard_reply(problem, env, draw, decision)
+        decision = decided(problem, env, says([[4 / 7, 3 / 7], [0, 1]]))
+        reply = replied(problem, env, draw, decision)
     np.testing.assert_allclose(np.asarray(decision.posterior)[:, 1], 0.5, atol=1e-7)  # the prior is float32
     assert float(reply.value) == pytest.approx(case("prosecutor_0.3")["value"], abs=1e-6)  # the prior is float32
     assert float(reply.adversarial_value) == 0.0
@@ -90,22 +104,22 @@ def test_a_signal_that_is_never_sent_harms_no_number(prosecutor) -> None:
         play = Enumerate().play(problem, env, rule, (), jax.random.key(0), 0, 1, {})
         return play.value - play.gap.sum()
 
-    decision = problem.decide(env, never, jnp.arange(2), None)
+    decision = decided(problem, env, never)
     assert float(decision.joint[:, 0].sum()) == 0.0
     np.testing.assert_allclose(decision.posterior[:, 0], env.prior)
     value, slope = jax.jit(jax.value_and_grad(loss))(never)
     assert np.isfinite(value)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
-    assert float(hard_reply(problem, env, problem.draw(env, None, 1), decision).value) == 0.0
+    assert float(replied(problem, env, problem.draw(env, None, 1), decision).value) == 0.0
 
 
 def test_ties_are_within_the_tolerance_and_no_wider() -> None:
     """Payoffs apart by 1e-3 of their range are no tie at 1e-6; at 1e-2 they are, and it is broken for or against the sender."""
     problem, env = game([1.0], [[0.0, 5.0, 7.0]], [[1.0, 0.999, 0.0]])
     draw, silent = problem.draw(env, None, 1), says([[1.0, 0.0, 0.0]])
-    decision = problem.decide(env, silent, draw.seen, None)
-    assert float(hard_reply(problem, env, draw, decision).value) == 0.0
-    tied = hard_reply(problem, env, draw, decision, tolerance=1e-2)
+    decision = decided(problem, env, silent)
+    assert float(replied(problem, env, draw, decision).value) == 0.0
+    tied = replied(problem, env, draw, decision, tolerance=1e-2)
     assert (float(tied.value), float(tied.adversarial_value)) == (5.0, 0.0)
     for ties, value in (("for", 5.0), ("against", 0.0)):
         assert best_reply_value(np.ones((1, 1)), env.sender, env.receiver[0], ties, 1e-2) == value

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from icsap_jax.auctions.problem import Auction, AuctionEnv
-from icsap_jax.bilevel.types import Array
+from icsap_jax.bilevel.types import Array, Fixed
 
 Support = tuple[np.ndarray, np.ndarray]
 
@@ -32,17 +32,16 @@ class Perceptron(nnx.Module):
 
 
 class Scale(nnx.Module):
-    """Reports as (report − centre)/half-width of the support, number by number; reports [R, N, T] keep their shape."""
+    """Reports as (report − centre)/half-width of the support, number by number; reports [R, N, T] keep their shape. Both are given, not
+    learned, so that networks for different supports are one program."""
 
     def __init__(self, support: Support):
         low, high = support
-        half = np.where(high > low, (high - low) / 2, 1.0)
-        # Tuples, because what a module holds beside its parameters must be hashable.
-        self.centre = tuple(map(tuple, ((low + high) / 2).tolist()))
-        self.half = tuple(map(tuple, half.tolist()))
+        self.centre = Fixed(jnp.asarray((low + high) / 2, jnp.float32))
+        self.half = Fixed(jnp.asarray(np.where(high > low, (high - low) / 2, 1.0), jnp.float32))
 
     def __call__(self, reports: Array) -> Array:
-        return (reports - jnp.asarray([self.centre], reports.dtype)) / jnp.asarray([self.half], reports.dtype)
+        return (reports - self.centre[...][None]) / self.half[...][None]
 
 
 class Contexts(nnx.Module):

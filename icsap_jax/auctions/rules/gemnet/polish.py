@@ -20,7 +20,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from icsap_jax.auctions.problem import Auction, AuctionEnv
 from icsap_jax.auctions.rules.gemnet.grid import bundles
@@ -41,13 +40,14 @@ def polish(problem: Auction, env: AuctionEnv, problem_model: Any, model: Any, ru
     earn on the sample by which they were changed as learned, once compatible, and in the end."""
     draw = problem.draw(env, jax.random.key(0), model.sample)
     with jax.enable_x64(True):
-        module = nnx.merge(rule.graph, jax.tree.map(jnp.asarray, double(rule.params)))
+        exact = jax.tree.map(jnp.asarray, double(rule))
+        module = exact.module(exact.params)
         worked, menus = Tables(module, np.asarray(draw.types, np.float64)), offered(module)
         tables, told = max((worked.settled(menus, alike, model.rounds) for alike in ALIKE), key=lambda found: found[1]["sample"])
-    merged = nnx.merge(rule.graph, jax.tree.map(lambda leaf: leaf, rule.params))  # a copy: the rule given stays as it is
+    merged = rule.module(jax.tree.map(lambda leaf: leaf, rule.params))  # a copy: the rule given stays as it is
     for table, prices in zip(merged.tables, tables, strict=True):
         table[...] = jnp.asarray(prices[:, 1:], jnp.float32)
-    return replace(rule, params=nnx.split(merged)[1]), {"compatible_menus": told}
+    return replace(rule, params=Rule.of(merged).params), {"compatible_menus": told}
 
 
 def offered(module: GemNet) -> list[Array]:
