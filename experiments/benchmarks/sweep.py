@@ -4,9 +4,9 @@
     python experiments/benchmarks/sweep.py --settings 1x2 --members 1 8
 
 Member-steps a second of the very programs a sweep runs (`icsap_jax.sweep.programs`), members differing in seed and learning rate: the
-median of several timed scans after a warm-up. On a CPU members go one after the other; there 8 and 64 are also measured vmapped, which is
-why. Then, in new processes, the seconds from the start of `icsap sweep` to the first line of metrics, with an empty compilation cache and
-with it full. Each device is an entry of its own in the results file, and replaces the one that was there.
+median of several timed scans after a warm-up, in turns. On a CPU members go one after the other; there 8 and 64 are also measured vmapped,
+which is why. Then, in new processes, the seconds from the start of `icsap sweep` to the first line of metrics, with an empty compilation
+cache and with it full. Each device is an entry of its own in the results file, and replaces the one that was there.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,8 @@ sys.path.append(str(ROOT / "experiments"))
 from time_to_quality import machine  # noqa: E402
 
 RESULTS = ROOT / "experiments" / "results" / "sweep.json"
-SCAN_SECONDS = 4.0  # about how long a timed scan is to take
-SCANS = 5
+SCAN_SECONDS = 1.5  # about how long a timed scan is to take
+ROUNDS = 5
 
 
 def sweep_of(setting: str, members: int) -> dict[str, Any]:
@@ -57,43 +58,59 @@ def batch_of(setting: str, members: int) -> tuple[Batch, Programs]:
     return Batch(posed, members, devices() if members > 1 else None), Programs()
 
 
-def measure(setting: str, members: int) -> dict[str, Any]:
-    """Member-steps a second, their spread, and what compiling took."""
-    batch, programs = batch_of(setting, members)
-    state = batch.states(programs)
-    started = time.perf_counter()
-    state, _ = jax.block_until_ready(batch.advance(state, 2))
-    compiled = time.perf_counter() - started
-    started = time.perf_counter()
-    state, _ = jax.block_until_ready(batch.advance(state, 2))
-    count = max(2, int(2 * SCAN_SECONDS / (time.perf_counter() - started)))
-    speeds, _ = timed(batch.advance, state, count, members)
-    return {"members": members, "steps_a_scan": count, "member_steps_per_second": statistics.median(speeds),
-            "slowest": min(speeds), "fastest": max(speeds), "compile_seconds": compiled}  # fmt: skip
+class Measured:
+    """Members side by side, ready to be timed: compiled, and the steps of a scan chosen so that it takes some seconds."""
 
+    def __init__(self, setting: str, members: int, wrap: Callable[[Batch], Any] = lambda batch: batch.advance):
+        batch, programs = batch_of(setting, members)
+        self.members, self.advance, self.state = members, wrap(batch), batch.states(programs)
+        self.compile_seconds = self.scan(2)
+        self.steps = max(2, int(2 * SCAN_SECONDS / self.scan(2)))
+        self.scan(self.steps)
+        self.speeds: list[float] = []
 
-def timed(advance: Any, state: Any, count: int, members: int) -> tuple[list[float], Any]:
-    """Member-steps a second of each scan of `count` steps, after one that is not timed."""
-    state, _ = jax.block_until_ready(advance(state, count))
-    speeds = []
-    for _ in range(SCANS):
+    def scan(self, steps: int) -> float:
+        """Seconds for so many steps of all."""
         started = time.perf_counter()
-        state, _ = jax.block_until_ready(advance(state, count))
-        speeds.append(members * count / (time.perf_counter() - started))
-    return speeds, state
+        self.state, _ = jax.block_until_ready(self.advance(self.state, steps))
+        return time.perf_counter() - started
+
+    def time(self) -> None:
+        """One more timed scan: member-steps a second."""
+        self.speeds.append(self.members * self.steps / self.scan(self.steps))
 
 
-def vmapped(setting: str, members: int) -> float:
-    """Member-steps a second of the same members as one batched computation."""
-    batch, programs = batch_of(setting, members)
+def measure(setting: str, sizes: list[int]) -> list[dict[str, Any]]:
+    """A row for each number of members. The machine's own speed drifts, so the numbers take turns, and each is compared with the first of
+    the same round."""
+    ready = {(members, "side by side"): Measured(setting, members) for members in sizes}
+    if jax.default_backend() == "cpu":
+        ready |= {(members, "vmapped"): Measured(setting, members, vmapped) for members in sizes if 1 < members <= 64}
+    for _ in range(ROUNDS):
+        for each in ready.values():
+            each.time()
+    rows = []
+    for members in sizes:
+        one, first = ready[members, "side by side"], ready[sizes[0], "side by side"]
+        costs = [alone / speed for alone, speed in zip(first.speeds, one.speeds, strict=True)]
+        row = {"members": members, "steps_a_scan": one.steps, "member_steps_per_second": statistics.median(one.speeds),
+               "slowest": min(one.speeds), "fastest": max(one.speeds), "compile_seconds": one.compile_seconds,
+               "cost_of_a_member_step": statistics.median(costs)}  # fmt: skip
+        if (members, "vmapped") in ready:
+            row["vmapped_member_steps_per_second"] = statistics.median(ready[members, "vmapped"].speeds)
+        rows.append(row)
+    return rows
+
+
+def vmapped(batch: Batch) -> Any:
+    """The same members as one batched computation, which on a CPU a sweep does not do."""
     env, _ = batch.env
 
     @partial(jax.jit, static_argnums=1, donate_argnums=0)
     def advance(state: Any, count: int) -> Any:
         return jax.vmap(lambda member: fit._alone(batch.trainer, env, member, count))(state)
 
-    speeds, _ = timed(advance, batch.states(programs), max(2, 400 // members), members)
-    return statistics.median(speeds)
+    return advance
 
 
 def first_step(scratch: Path, setting: str, name: str) -> float:
@@ -106,13 +123,15 @@ def first_step(scratch: Path, setting: str, name: str) -> float:
     process = subprocess.Popen([sys.executable, "-m", "icsap_jax", "sweep", str(file), "--out", str(scratch / name)], cwd=ROOT,
                                env={**os.environ, "XDG_CACHE_HOME": str(scratch), "PYTHONDONTWRITEBYTECODE": "",
                                     "PYTHONPYCACHEPREFIX": str(scratch / "bytecode")}, stderr=subprocess.DEVNULL)  # fmt: skip
-    while not any(path.stat().st_size for path in (scratch / name).glob("groups/*/*/metrics.jsonl")):
-        if process.poll() is not None:
-            raise SystemExit(f"the sweep ended with status {process.returncode} before its first metrics")
-        time.sleep(0.02)
-    seconds = time.monotonic() - started
-    process.kill()
-    process.wait()
+    try:
+        while not any(path.stat().st_size for path in (scratch / name).glob("groups/*/*/metrics.jsonl")):
+            if process.poll() is not None:
+                raise SystemExit(f"the sweep ended with status {process.returncode} before its first metrics")
+            time.sleep(0.02)
+        seconds = time.monotonic() - started
+    finally:
+        process.kill()
+        process.wait()
     return round(seconds, 2)
 
 
@@ -124,21 +143,14 @@ def main() -> None:
     arguments = parser.parse_args()
     runtime.prepare()
     jax.config.update("jax_enable_compilation_cache", False)  # compilation is one of the things timed
-    on_cpu = jax.default_backend() == "cpu"
     entry: dict[str, Any] = {
         "command": " ".join(["python", "experiments/benchmarks/sweep.py", *sys.argv[1:]]), "device": runtime.device_name(),
         "devices": len(jax.local_devices()), "machine": machine(), "versions": runtime.versions(), "matmul_gflops": matmul_peak(2048),
         "settings": {},
     }  # fmt: skip
     for setting in arguments.settings:
-        rows = []
-        for members in arguments.members:
-            row = measure(setting, members)
-            alone = rows[0]["member_steps_per_second"] if rows else row["member_steps_per_second"]
-            row["cost_of_a_member_step"] = alone / row["member_steps_per_second"]  # 1: as much as alone
-            if on_cpu and 1 < members <= 64:
-                row["vmapped_member_steps_per_second"] = vmapped(setting, members)
-            rows.append(row)
+        rows = measure(setting, arguments.members)
+        for row in rows:
             print(setting, {name: round(value, 3) for name, value in row.items()}, flush=True)
         with tempfile.TemporaryDirectory() as scratch:
             starts = {f"{name}_seconds": first_step(Path(scratch), setting, name) for name in ("cold", "warm")}

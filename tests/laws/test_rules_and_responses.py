@@ -1,8 +1,9 @@
 """Laws of every rule, response and lagrangian that a schema names, on every kind of problem they fit, and on every example of one.
 
 Nothing is listed here: a new one is tested because its schema names it. Compiling is what these tests cost, so that a response is tried
-on one example of each kind of problem, and the examples take turns (`tried`); rules are tried on all. A new domain says once, in
-`FEASIBLE` of `tests/laws/feasible.py`, what a feasible decision is; what else is checked of a rule follows from its `statements`.
+on one example of each kind of problem, and the examples take turns (`tried`; on the others where slow tests are run); rules are tried
+on all. A new domain says once, in `FEASIBLE` of `tests/laws/feasible.py`, what a feasible decision is; what else is checked of a rule
+follows from its `statements`.
 """
 
 from __future__ import annotations
@@ -199,11 +200,28 @@ def tried(kind):
     return found + [(next(response for response, suited in fit.items() if place in suited), place) for place in sorted(left)]
 
 
-@pytest.mark.parametrize(("response", "kind", "place"), [(response, *where) for response in registered(Response) for where in PROBLEMS])
+EVERYWHERE = [(response, *where) for response in registered(Response) for where in PROBLEMS]
+
+
+@pytest.mark.parametrize(("response", "kind", "place"), EVERYWHERE)
 def test_a_search_finds_finite_gaps_and_slopes(response, kind, place) -> None:
     """Value and gradient are finite, the gap is finite and never negative."""
     if (response, place) not in tried(kind):
         pytest.skip("this response is for another kind of action, or tried on another example")
+    is_finite(response, kind, place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("response", "kind", "place"), EVERYWHERE)
+def test_a_search_finds_finite_gaps_and_slopes_on_every_example(response, kind, place) -> None:
+    """The same of the examples that the response had no turn on."""
+    if not suits(response, kind, place) or (response, place) in tried(kind):
+        pytest.skip("this response is for another kind of action, or tried already")
+    is_finite(response, kind, place)
+
+
+def is_finite(response, kind, place):
+    """Claim it of what a response finds in one step."""
     value, gap, slope = played(response, kind, place)
     assert np.isfinite(value)
     assert np.isfinite(gap).all()
