@@ -168,12 +168,15 @@ def name_bad_members(state: TrainState, names: Sequence[str], named: set[int], s
 
 def progress_line(taken: int, steps: int, speed: float, averages: dict[str, np.ndarray]) -> str:
     """A bar, the speed, the batch's objective with its gap, and the time left."""
-    share = taken / steps
-    bar = "█" * round(24 * share) + "░" * (24 - round(24 * share))
     objective, gap = (finite_mean(averages[name]) for name in ("objective", "gap"))
     left = (steps - taken) / max(speed, 1e-9)
-    return (f"\r{bar} {share:4.0%}  {taken}/{steps} steps  {speed:.0f}/s  "
+    return (f"{bar(taken / steps)}  {taken}/{steps} steps  {speed:.0f}/s  "
             f"objective {objective:.4f}  gap {gap:.5f} (training)  {left:.0f} s left")  # fmt: skip
+
+
+def bar(share: float) -> str:
+    """How a progress line begins, which replaces the one before it."""
+    return "\r" + "█" * round(24 * share) + "░" * (24 - round(24 * share)) + f" {share:4.0%}"
 
 
 def finite_mean(values: np.ndarray) -> float:

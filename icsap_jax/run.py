@@ -123,17 +123,18 @@ def initial_state(config: Config, trainer: Trainer, problem: Problem, env: Tree)
     """All members before the first step, leaves [S, …]; member s depends on the seed and on s alone. Raises ConfigError where the rule
     or the response is not for this problem."""
     base = jax.random.key(config.seed)
-    starts = config.rule.hook("starts")
     # Compiled, an initialiser takes a fraction of the time.
-    build = jax.jit(lambda key: starts(config.rule, problem, env, key) if starts else config.rule.build(problem, env, key))
-
-    def start(number: int) -> TrainState:
-        key = jax.random.fold_in(base, number)
-        rule = build(jax.random.fold_in(key, 3))
-        return trainer.init(env, rule, key, config.training)
-
+    start = jax.jit(partial(begin, config, trainer, problem, env))
     with blamed_on(config.source):
-        return stack([start(number) for number in range(config.training.members)])
+        numbers = fit.told(config.training)
+        return stack([start(jax.random.fold_in(base, number), numbers) for number in range(config.training.members)])
+
+
+def begin(config: Config, trainer: Trainer, problem: Problem, env: Tree, key: jax.Array, numbers: Tree) -> TrainState:
+    """One member before the first step, from its key and the numbers its training is told (`fit.told`); traced."""
+    starts, build = config.rule.hook("starts"), jax.random.fold_in(key, 3)
+    rule = starts(config.rule, problem, env, build) if starts else config.rule.build(problem, env, build)
+    return trainer.begin(env, rule, key, numbers)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from jax.tree_util import register_dataclass
 from icsap_jax.bilevel.gap import gap_and_decision, own, unilateral
 from icsap_jax.bilevel.replies import Reply, reply
 from icsap_jax.bilevel.responses import beside, climb, deviated_utility, pure_actions, refine, uniform_in
+from icsap_jax.bilevel.tiles import in_tiles
 from icsap_jax.bilevel.types import Array, Box, Draw, Problem, Rule, Tree
 
 TILE = 100  # profiles searched at once: tiles that fit the cache are faster than all profiles together
@@ -93,14 +94,7 @@ def _in_pieces(utility: Callable[[Array], Array], grid: Array, truth: Array) -> 
     for many items, all of a tile would fill the memory."""
     agents, width = truth.shape[-2:]
     rows = grid.shape[1] if agents == 1 else truth.shape[0]  # a lone agent's grid serves all profiles
-    size = max(1, HELD // (agents * rows * agents * width))
-    if size >= grid.shape[0]:
-        return utility(grid)
-    pieces = -(-grid.shape[0] // size)
-    size = -(-grid.shape[0] // pieces)
-    padded = jnp.pad(grid, ((0, pieces * size - grid.shape[0]), *[(0, 0)] * (grid.ndim - 1)), mode="edge")
-    found = jax.lax.map(utility, padded.reshape(pieces, size, *grid.shape[1:]))
-    return found.reshape(pieces * size, *found.shape[2:])[: grid.shape[0]]
+    return in_tiles(utility, grid, max(1, HELD // (agents * rows * agents * width)))
 
 
 @partial(jax.jit, static_argnames=("problem", "search"))

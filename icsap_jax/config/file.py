@@ -53,7 +53,7 @@ class Config:
         """`resolved`, with each data file and plugin told by its content, wherever it lies."""
 
         def told(name: str) -> str:
-            return f"a file with sha256 {self._content(name)}"
+            return f"a file with sha256 {self._content(name)}" if (self.folder / name).is_file() else f"no file {name}"
 
         return {**map_files(self.resolved(), told), "plugins": [told(path) for path in self.plugins]}
 
@@ -70,6 +70,8 @@ class Config:
         folder = Path(folder)
 
         def copy(name: str) -> str:
+            if not (self.folder / name).is_file():  # only a sweep's may be missing, which whoever trains the file alone does not need
+                return name
             content = self._content(name)
             stem = Path(name).stem.removesuffix(f"-{content[:8]}")  # a copy of a copy keeps its name
             place = folder / "data" / f"{stem}-{content[:8]}{Path(name).suffix}"

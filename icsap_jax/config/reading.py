@@ -91,11 +91,18 @@ def merge(under: Any, over: Any) -> Any:
 
 
 def map_files(tree: Any, change: Any) -> Any:
-    """A copy of plain data in which every `file: NAME` became `file: change(NAME)`: a mapping's key `file` always names a file."""
+    """A copy of plain data in which every `file: NAME` became `file: change(NAME)`: a mapping's key `file` always names a file, and a
+    sweep's key that ends in it lists some."""
     if isinstance(tree, Mapping):
-        return {key: change(value) if key == "file" and isinstance(value, str) else map_files(value, change)
-                for key, value in tree.items()}
+        return {key: _changed(value, change) if key == "file" or str(key).endswith(".file") else map_files(value, change)
+                for key, value in tree.items()}  # fmt: skip
     return [map_files(value, change) for value in tree] if isinstance(tree, list) else tree
+
+
+def _changed(files: Any, change: Any) -> Any:
+    if isinstance(files, list):
+        return [_changed(each, change) for each in files]
+    return change(files) if isinstance(files, str) else files
 
 
 def _copy(tree: Any) -> Any:

@@ -77,10 +77,7 @@ def _write_down(sweep: Sweep, out: Path) -> None:
     with files.disk_faults(out):
         out.mkdir(parents=True, exist_ok=True)
         written = sweep.base.standing_alone(sweep.base.written, out)
-        section = {key: sweep.base.standing_alone({"file": value}, out)["file"] if key.endswith(".file") and isinstance(value, str) else
-                   [sweep.base.standing_alone({"file": each}, out)["file"] for each in value] if key.endswith(".file") else value
-                   for key, value in written["sweep"].items()}  # fmt: skip
-    files.write_text(out / SWEEP, yaml.safe_dump({**written, "sweep": section}, sort_keys=False, allow_unicode=True))
+    files.write_text(out / SWEEP, yaml.safe_dump(written, sort_keys=False, allow_unicode=True))
 
 
 def reopened(out: Path) -> Sweep:

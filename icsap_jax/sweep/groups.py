@@ -18,7 +18,7 @@ import jax
 from icsap_jax import files, runtime
 from icsap_jax.bilevel.fit import TrainState
 from icsap_jax.evaluation import Say
-from icsap_jax.loop import METRICS, Averages, Begun, Stretch, finite_mean, loop, metrics_until, resumed
+from icsap_jax.loop import METRICS, Averages, Begun, Stretch, bar, finite_mean, loop, metrics_until, resumed
 from icsap_jax.sweep import folder, judged
 from icsap_jax.sweep.expand import Sweep
 from icsap_jax.sweep.programs import Batch, Posed, Programs, devices, size_for
@@ -43,13 +43,11 @@ class Tally:
     def line(self, running: int, taken: int, speed: float, averages: Averages) -> str:
         """The progress line while `running` members have taken so many steps each."""
         steps = self.taken + running * taken
-        share = steps / max(self.steps, 1)
-        bar = "█" * round(24 * share) + "░" * (24 - round(24 * share))
         rate = running * speed
         left = (self.steps - steps) / max(rate, 1e-9) + (self.members - self.done) * self.judging / max(self.judged, 1)
         objective, gap = (finite_mean(averages[name]) for name in ("objective", "gap"))
-        return (f"\r{bar} {share:4.0%}  {self.done} of {self.members} members done, {running} training  {rate:,.0f} member-steps/s  "
-                f"mean objective {objective:.4f}  gap {gap:.5f} (training)  {left:.0f} s left")  # fmt: skip
+        return (f"{bar(steps / max(self.steps, 1))}  {self.done} of {self.members} members done, {running} training  "
+                f"{rate:,.0f} member-steps/s  mean objective {objective:.4f}  gap {gap:.5f} (training)  {left:.0f} s left")  # fmt: skip
 
 
 def grouped(sweep: Sweep, programs: Programs) -> list[int]:

@@ -77,10 +77,7 @@ class Posed:
 
     def begin(self, env: Tree, key: jax.Array, numbers: Tree) -> TrainState:
         """The state of one of its seeds; traced."""
-        config, starts = self.member.config, self.member.config.rule.hook("starts")
-        build = jax.random.fold_in(key, 3)
-        rule = starts(config.rule, self.problem, env, build) if starts else config.rule.build(self.problem, env, build)
-        return self.trainer.begin(env, rule, key, numbers)
+        return run.begin(self.member.config, self.trainer, self.problem, env, key, numbers)
 
 
 class Programs:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from icsap_jax.config import ConfigError, parse
+from icsap_jax.sweep import folder
 from icsap_jax.sweep.expand import Sweep, expand
 
 BASE: dict[str, Any] = {
@@ -130,3 +133,27 @@ def test_a_mistake_leaves_nothing_and_is_answered_without_jax(tmp_path: Path, ro
     assert done.returncode == 2, done.stderr
     assert "sweep.training.batch: is an empty list" in done.stderr and len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "zipped"])
+def test_data_files_that_are_listed_come_along(tmp_path: Path, together: bool) -> None:
+    """The folder of a sweep has all it needs: where the files it was made from are gone, its members mean what they did."""
+    given = tmp_path / "given"
+    given.mkdir()
+    names = ["first.npy", "second.npy"]
+    for place, name in enumerate(names):
+        np.save(given / name, np.full((8, 1, 2), 0.5 + place))
+    listed = {"problem.prior.file": names}
+    problem = {"kind": "auction", "bidders": 1, "items": 2, "prior": {"kind": "empirical", "file": names[0]}}
+    section = {"zip": [{**listed, "training.batch": [16, 32]}]} if together else listed
+    wanted = expand(parse({**BASE, "problem": problem, "sweep": section}, given))
+    folder.open_for(wanted, [0] * len(wanted.members), tmp_path / "out")
+    meant = [(member.id, member.config.sha256()) for member in wanted.members]
+    shutil.rmtree(given)
+    assert [(member.id, member.config.sha256()) for member in folder.reopened(tmp_path / "out").members] == meant
+
+
+def test_who_trains_a_file_alone_does_not_need_what_its_sweep_lists(tmp_path: Path) -> None:
+    """A run of it stands in a folder of its own though a data file of the sweep is not there."""
+    config = parse({**BASE, "sweep": {"problem.prior.file": ["absent.npy"]}}, tmp_path)
+    assert config.gather(tmp_path / "run").sha256() == config.sha256()

@@ -19,10 +19,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from icsap_jax.bilevel.tiles import in_tiles
 from icsap_jax.bilevel.types import Array, Rule
 from icsap_jax.choice.matching.classical import deferred_acceptance, in_rows, out_of_rows
 
 FEATURES = 13
+TILE = 130  # profiles at a time on a CPU
 LEAK = 0.01  # of what is negative, passed on
 TRUST = (4.0, 4.0, 0.5, 0.5)  # at the start, as logits: in what is left of both stable matchings, and in both guarded ones
 
@@ -43,8 +45,16 @@ class MatchingNet(nnx.Module):
         """The matching […, n, n] on preferences p and q […, n, n], workers before firms."""
         shape, size = p.shape, p.shape[-1]
         p, q = p.reshape(-1, size, size), q.reshape(-1, size, size)
-        fits = (p > 0) & (q > 0)
         known = [out_of_rows(each, p) for each in sides(*in_rows(p, q))]
+        if jax.default_backend() != "cpu":
+            return self.matched((p, q, known)).reshape(shape)
+        # What a tile holds stays in the processor's cache, also on the way back.
+        return in_tiles(jax.checkpoint(self.matched), (p, q, known), TILE).reshape(shape)
+
+    def matched(self, rows: tuple[Array, Array, list[Array]]) -> Array:
+        """The matching of profiles [R, n, n] with what `sides` says of them."""
+        p, q, known = rows
+        fits = (p > 0) & (q > 0)
         x = jnp.stack([jax.nn.relu(p), jax.nn.relu(q), fits.astype(p.dtype), *known], -1) @ self.lift[...]
         x = x + self.shift[...].reshape(1, 1, 1, -1)
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
@@ -55,7 +65,7 @@ class MatchingNet(nnx.Module):
         alone = [(1.0 - trusted.sum(axis, keepdims=True)) @ trust for axis in (2, 1)]
         worker = shared(scores[..., 0] + pairs[..., 0], scores[..., 2].mean(2, keepdims=True) + alone[0][..., 0], fits, 2)
         firm = shared(scores[..., 1] + pairs[..., 1], scores[..., 3].mean(1, keepdims=True) + alone[1][..., 1], fits, 1)
-        return jnp.where(worker <= firm, worker, firm).reshape(shape)
+        return jnp.where(worker <= firm, worker, firm)
 
 
 def sides(p: Array, q: Array) -> list[Array]:

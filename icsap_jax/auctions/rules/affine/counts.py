@@ -30,6 +30,7 @@ from icsap_jax.auctions.rules.affine.maximiser import Choice, charged
 from icsap_jax.auctions.rules.affine.menus import CHARGE, average_worth, even
 from icsap_jax.auctions.rules.networks import unit_of
 from icsap_jax.bilevel.ties import largest
+from icsap_jax.bilevel.tiles import in_tiles
 from icsap_jax.bilevel.types import Array, Rule
 
 NEVER = -1e9  # the score, in units of an item's average value, of what cannot be: finite, so that its slope is 0 and not 0/0
@@ -89,7 +90,7 @@ def chosen(boosts: Array, weighted: Array) -> Choice:
     """The best allocation for each of R profiles of weighted values [R, N, M]. It is found without slopes; scores then have those of the
     allocations found, in values but not in boosts, as no rule is trained by its best choice."""
     others = _others(weighted)
-    best, without, allocation, beside = _tiled(partial(_found, jax.lax.stop_gradient(boosts)), jax.lax.stop_gradient(weighted))
+    best, without, allocation, beside = in_tiles(partial(_found, jax.lax.stop_gradient(boosts)), jax.lax.stop_gradient(weighted), ROWS)
     return Choice(
         allocation=allocation,
         best=best + jnp.einsum("rnm,rnm->r", allocation, weighted - jax.lax.stop_gradient(weighted)),
@@ -103,16 +104,6 @@ def _found(boosts: Array, weighted: Array) -> tuple[Array, ...]:
     best, slope = jax.vjp(lambda weighted: with_all(boosts, weighted, largest), weighted)
     without, beside = jax.vjp(lambda others: without_each(boosts, others, largest), _others(weighted))
     return best, without, slope(jnp.ones_like(best))[0], beside(jnp.ones_like(without))[0]
-
-
-def _tiled(find: Callable[[Array], tuple[Array, ...]], rows: Array) -> tuple[Array, ...]:
-    """`find` on so many rows at a time that its tables stay small."""
-    count = rows.shape[0]
-    if not isinstance(count, int) or count <= ROWS:
-        return find(rows)
-    tiles = -(-count // ROWS)
-    padded = jnp.pad(rows, ((0, tiles * ROWS - count), (0, 0), (0, 0))).reshape(tiles, ROWS, *rows.shape[1:])
-    return tuple(part.reshape(tiles * ROWS, *part.shape[2:])[:count] for part in jax.lax.map(find, padded))
 
 
 def softly_chosen(boosts: Array, weighted: Array, temperature: Array) -> Choice:
