@@ -33,7 +33,7 @@ LONG = 600.0  # seconds after which an attempt that neither ends nor comes to it
 LOOK = 0.003  # seconds between two looks: what is half-written stays so for some ten milliseconds, and looking takes from who writes
 CHECKPOINT = "groups/*/*/checkpoints/.step_*.partial-*"
 MEMBER, BEST, TABLE = "members/.*.partial-*", ".best.partial-*", ".sweep.parquet.partial-*"
-PRELOADED = ["icsap_jax.cli", "icsap_jax.sweep.start", "icsap_jax.report.pictures", "orbax.checkpoint", "pyarrow.parquet", "scipy.optimize"]
+PRELOADED = ["icsap_jax.cli", "icsap_jax.sweep.start", "icsap_jax.pictures", "orbax.checkpoint", "pyarrow.parquet", "scipy.optimize"]
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(PRELOADED)
 Moment = Callable[[], bool]

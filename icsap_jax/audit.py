@@ -31,7 +31,7 @@ from icsap_jax.config.objectives import registered
 from icsap_jax.config.plugins import faults_named
 from icsap_jax.evaluation import Say
 from icsap_jax.loop import METRICS, Stretch, loop, resumed
-from icsap_jax.report.pictures import by_member, column
+from icsap_jax.pictures import by_member, column
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,7 @@ def finite_step(state: TrainState, place: int) -> int | None:
 
 def draw_pictures(config: Config, problem: Problem, env: Tree, rule: Rule, out: Path, result: dict[str, Any], say: Say) -> None:
     """The pictures of the run and those its domain draws, under plots/."""
-    from icsap_jax.report import pictures
+    from icsap_jax import pictures
 
     say("drawing")
     pictures.training_curves(out / METRICS, result, out / "plots" / "training.png")

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,17 @@ def test_dependencies_point_one_way(path: Path) -> None:
     """The core knows no domain, a domain knows no other, and nothing but `python -m` knows the command line."""
     wrong = {dotted for dotted in imports_of(path) if room(dotted) in forbidden(path)}
     assert not wrong, f"{name(path)} imports {sorted(wrong)}"
+
+
+def test_no_room_leads_back_to_itself() -> None:
+    """From room to room by whatever imports, late ones too, one never comes back: what stands below can be read without what stands above.
+    The problem file alone knows the models of its training, `bilevel/schema.py`, which know their base."""
+    leads: dict[str | None, set[str | None]] = {}
+    for path in FILES:
+        here = room(module(path))
+        found = {dotted for dotted in imports_of(path) if here != "config" or not dotted.startswith("icsap_jax.bilevel.schema")}
+        leads.setdefault(here, set()).update({room(dotted) for dotted in found} - {None, here})
+    TopologicalSorter(leads).prepare()
 
 
 def test_what_reads_a_problem_file_names_no_jax() -> None:

@@ -1,6 +1,6 @@
-"""What runs and sweeps look like: pictures that hold for every domain, and the page that `icsap report` writes.
+"""What a run or a sweep comes to, told to people: the page that `icsap report` writes, and pictures of a whole sweep.
 
-`pictures` are those every run has. `gathered` reads a run or a sweep, `fronts` says which members nobody would give up, `curves` how they
-were trained; of that `overview` makes the plots, `learned` adds what each domain draws, and `page` puts all into one file. `contrast` draws
-any picture in black, white and one accent. The look is set in `icsap_jax.figures`.
+`gathered` reads a run or a sweep, `fronts` says which members nobody would give up, `curves` how they were trained; of that `overview`
+makes the plots, `learned` adds what each domain draws, and `page` puts all into one file. `contrast` draws any picture in black, white and
+one accent. The look is set in `icsap_jax.figures`.
 """

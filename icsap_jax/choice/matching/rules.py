@@ -1,9 +1,9 @@
 """A network that matches, whatever workers and firms are called (after Ravindranath et al. 2021, section 4, and their convolutions).
 
-Each pair of a worker and a firm has h features. A layer mixes a pair's own, the largest along its worker's row and the largest along its
-firm's column: so permuting workers or firms permutes the matching. In the end every worker and every firm spreads a probability of 1
-over who is mutually acceptable and staying single, by softmax, and a pair is matched with the smaller of its two probabilities: rows and
-columns sum to at most 1, and nobody gets whom it does not accept, by construction.
+Each pair of a worker and a firm has h features. A layer takes them at a common length, and adds to them what it makes of a pair's own, the
+largest along its worker's row and the largest along its firm's column: so permuting workers or firms permutes the matching. In the end
+every worker and every firm spreads a probability of 1 over who is mutually acceptable and staying single, by softmax, and a pair is matched
+with the smaller of its two probabilities: rows and columns sum to at most 1, and nobody gets whom it does not accept, by construction.
 
 What a layer begins with is, besides both preferences, what deferred acceptance makes of them (`guarded`); the network starts near that, and
 learns where to leave it. Without it all of a step's work goes into finding out what is stable. An agent's report changes what the network
@@ -58,8 +58,8 @@ class MatchingNet(nnx.Module):
         x = jnp.stack([jax.nn.relu(p), jax.nn.relu(q), fits.astype(p.dtype), *known], -1) @ self.lift[...]
         x = x + self.shift[...].reshape(1, 1, 1, -1)
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            x = layer(x, kernel[...], bias[...])
-        scores = x @ self.head[...]
+            x = x + layer(of_length_one(x), kernel[...], bias[...])
+        scores = of_length_one(x) @ self.head[...]
         trusted, trust = jnp.stack(known[: len(TRUST)], -1), self.trust[...]
         pairs = trusted @ trust
         alone = [(1.0 - trusted.sum(axis, keepdims=True)) @ trust for axis in (2, 1)]
@@ -100,17 +100,22 @@ def guarded(p: Array, q: Array) -> list[Array]:
     return [matched & ~suspected, deferred_acceptance(p, jnp.where(suspected, 0.0, q)), matched, entitled, menu]
 
 
+def of_length_one(x: Array) -> Array:
+    """Features divided by their root mean square, at each pair for itself (Zhang & Sennrich 2019)."""
+    return x * jax.lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-6)
+
+
 @jax.custom_vjp
 def layer(x: Array, kernel: Array, bias: Array) -> Array:
-    """A layer of features [R, n, n, h], kernel [3, h, h]: x + leaky relu of what is mixed. Its slope is written out, as what a compiler
-    makes of it goes through memory twice as often; where several are largest along a row they share the slope."""
+    """What a layer adds to features [R, n, n, h], kernel [3, h, h]: leaky relu of what is mixed. Its slope is written out, as what a
+    compiler makes of it goes through memory twice as often; where several are largest along a row they share the slope."""
     return _layer(x, kernel, bias)[0]
 
 
 def _layer(x: Array, kernel: Array, bias: Array) -> tuple[Array, Any]:
     row, column = highest(x, 2), highest(x, 1)
     y = x @ kernel[0] + (row @ kernel[1])[:, :, None] + (column @ kernel[2])[:, None] + bias.reshape(1, 1, 1, -1)
-    return x + jnp.where(y > 0, y, LEAK * y), (x, kernel, y, row, column)
+    return jnp.where(y > 0, y, LEAK * y), (x, kernel, y, row, column)
 
 
 def _slope(kept: Any, slope: Array) -> tuple[Array, Array, Array]:
@@ -122,7 +127,7 @@ def _slope(kept: Any, slope: Array) -> tuple[Array, Array, Array]:
     first, second = x == row[:, :, None], x == column[:, None]
     by_row, by_column = by_row / first.sum(2), by_column / second.sum(1)
     passed = jnp.where(first, by_row[:, :, None], 0.0) + jnp.where(second, by_column[:, None], 0.0)
-    return slope + own + passed, kernels, along_column.sum((0, 1))
+    return own + passed, kernels, along_column.sum((0, 1))
 
 
 def _products(one: Array, other: Array) -> Array:

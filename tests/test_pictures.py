@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from icsap_jax import figures
+from icsap_jax import figures, pictures
 from icsap_jax.config import ConfigError
-from icsap_jax.report import pictures
 
 STEPS = [500, 1000, 1500, 2000]
 
