@@ -180,8 +180,10 @@ def matching_rows() -> list[list[str]]:
             if row.get("correlation") == float(correlation):
                 gap, value = row["incentive_gap"], row["objective"]
                 error = (gap["ci95"][1] - gap["ci95"][0]) / 3.92
-                found.append([correlation, f"`matchingnet`, {row['steps']:,} steps", within(-value["value"], value["std_error"]),
-                              within(gap["mean"], error), f"{row['wall_seconds']:.0f}"])  # fmt: skip
+                file = Path(row["command"].split()[2]).stem
+                violation = within(-value["value"], value["std_error"])
+                found.append([correlation, f"`matchingnet` by `{file}`, {row['steps']:,} steps", violation, within(gap["mean"], error),
+                              f"{row['wall_seconds']:.0f}"])  # fmt: skip
         printed = PRINTED[correlation]
         found += [[correlation, "printed by the authors", f"{stable:.4f}", f"{truthful:.4f}", ""] for stable, truthful in printed]
     return found

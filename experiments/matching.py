@@ -1,6 +1,6 @@
 """The frontier between stability and strategyproofness of two-sided matching, four on a side (Ravindranath et al. 2021, figure 2).
 
-    python experiments/matching.py classical uncorrelated correlated
+    python experiments/matching.py classical uncorrelated strategyproof correlated
     python experiments/matching.py picture
 
 Each learned point is trained by the command a user types, in a process of its own, and judged on 20 480 fresh profiles by every misreport
@@ -28,6 +28,7 @@ PROFILES = 2048  # for classical rules
 CORRELATIONS = (0.0, 0.75)
 POINTS: dict[str, tuple[float, str, list[str]]] = {
     "uncorrelated": (0.0, "configs/choice/matching_4x4.yaml", []),
+    "strategyproof": (0.0, "configs/choice/matching_4x4_strategyproof.yaml", []),
     "correlated": (0.75, "configs/choice/matching_4x4_correlated.yaml", []),
 }
 PRINTED = {

@@ -18,6 +18,7 @@ from icsap_jax.choice.matching import lists
 from icsap_jax.choice.matching.classical import Classical
 from icsap_jax.choice.matching.optimum import least_violation
 from icsap_jax.choice.matching.problem import Matching, instability, unaccepted
+from icsap_jax.choice.matching.rules import MatchingNet
 from icsap_jax.choice.matching.table import Table
 from icsap_jax.config import ConfigError, parse
 
@@ -175,17 +176,23 @@ def every_profile(env):
 
 
 @pytest.fixture(scope="module")
-def two():
-    """Two on a side, correlated, a network with some weight: (problem, env, rule, every profile, its probability, the play in which
-    every lie is tried on every profile)."""
-    problem, env, config = made(2, truncation=0.3, correlation=0.6)
-    rule = config.rule.model_copy(update={"width": 4, "depth": 1}).build(problem, env, jax.random.key(1))
-    noise = jax.tree.map(lambda leaf: 0.2 * jax.random.normal(jax.random.key(2), leaf.shape), rule.params)
-    rule = Rule(params=jax.tree.map(jnp.add, rule.params, noise), graph=rule.graph)
+def every_lie():
+    """Two on a side, correlated: (problem, env, every profile, its probability, a function that tries every lie on every profile)."""
+    problem, env, _ = made(2, truncation=0.3, correlation=0.6)
     types, weight = every_profile(env)
     every = np.broadcast_to(np.arange(5, dtype=np.int32).reshape(-1, 1, 1, 1), (5, *types.shape, 1))
     draw = Draw(weight=jnp.asarray(weight, jnp.float32), types=jnp.asarray(types)[..., None])
-    return problem, env, rule, types, weight, jax.jit(lambda: judge_deviations(problem, env, rule, draw, every, ()))()
+    return problem, env, types, weight, jax.jit(lambda rule: judge_deviations(problem, env, rule, draw, every, ()))
+
+
+@pytest.fixture(scope="module")
+def two(every_lie):
+    """A network with some weight: (problem, env, rule, every profile, its probability, what every lie does to it)."""
+    problem, env, types, weight, judged = every_lie
+    rule = Rule.of(MatchingNet(4, 1, 4.0, jax.random.key(1)))
+    noise = jax.tree.map(lambda leaf: 0.2 * jax.random.normal(jax.random.key(2), leaf.shape), rule.params)
+    rule = Rule(params=jax.tree.map(jnp.add, rule.params, noise), graph=rule.graph)
+    return problem, env, rule, types, weight, judged(rule)
 
 
 def test_every_report_measures_what_all_profiles_and_all_lies_would(two) -> None:
@@ -218,6 +225,18 @@ def test_it_does_not_matter_what_agents_are_called_and_nobody_gets_whom_it_does_
     np.testing.assert_allclose(matched[:, ::-1], ask(p[:, ::-1], q[:, ::-1]), atol=1e-5)
     np.testing.assert_allclose(matched[:, :, ::-1], ask(p[:, :, ::-1], q[:, :, ::-1]), atol=1e-5)
     assert not matched[np.asarray((p <= 0) | (q <= 0))].any()
+
+
+def test_a_fresh_network_begins_where_it_is_told(every_lie) -> None:
+    """The more it trusts deferred acceptance the more stable it is. Without trust, where all accept all, each pair is as likely as staying
+    single."""
+    problem, env, types, _, judged = every_lie
+    rules = [Rule.of(MatchingNet(4, 1, trust, jax.random.key(0))) for trust in (0.0, 2.0, 8.0)]
+    stability = [float(judged(rule).value) for rule in rules]
+    assert stability[0] < 2 * stability[1] < 4 * stability[2] < 0
+    p, q = problem.preferences(env, jnp.asarray(types)[..., None])
+    matched = np.asarray(jax.jit(lambda p, q: rules[0](p, q))(p, q))
+    np.testing.assert_allclose(matched[np.asarray((p > 0).all((1, 2)) & (q > 0).all((1, 2)))], 1 / 3, atol=1e-6)
 
 
 def test_without_lies_two_on_a_side_are_somewhat_unstable_and_less_so_the_more_may_be_gained() -> None:

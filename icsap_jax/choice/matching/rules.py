@@ -5,9 +5,10 @@ largest along its worker's row and the largest along its firm's column: so permu
 every worker and every firm spreads a probability of 1 over who is mutually acceptable and staying single, by softmax, and a pair is matched
 with the smaller of its two probabilities: rows and columns sum to at most 1, and nobody gets whom it does not accept, by construction.
 
-What a layer begins with is, besides both preferences, what deferred acceptance makes of them (`guarded`); the network starts near that, and
-learns where to leave it. Without it all of a step's work goes into finding out what is stable. An agent's report changes what the network
-begins with as it changes any function of reports, so that nothing is hidden from the gap.
+What a layer begins with is, besides both preferences, what deferred acceptance makes of them (`guarded`). A fresh network trusts that, and
+learns where to leave it; without it all of a step's work goes into finding out what is stable. Begun without `trust`, where everybody who
+fits is matched alike, it comes from the other end, and stays there if gaps are dear. An agent's report changes what the network begins with
+as it changes any function of reports, so that nothing is hidden from the gap.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from icsap_jax.choice.matching.classical import deferred_acceptance, in_rows, ou
 FEATURES = 13
 TILE = 130  # profiles at a time on a CPU
 LEAK = 0.01  # of what is negative, passed on
-TRUST = (4.0, 4.0, 0.5, 0.5)  # at the start, as logits: in what is left of both stable matchings, and in both guarded ones
+TRUST = (1.0, 1.0, 0.125, 0.125)  # in what is left of both stable matchings, and in both guarded ones
 
 
 class MatchingNet(nnx.Module):
-    """`width` h features, `depth` layers; kernels [3, h, h]."""
+    """`width` h features, `depth` layers; kernels [3, h, h]. `trust` in deferred acceptance at first, as a logit."""
 
-    def __init__(self, width: int, depth: int, key: Array):
+    def __init__(self, width: int, depth: int, trust: float, key: Array):
         keys = jax.random.split(key, depth + 1)
         self.lift = nnx.Param(jax.random.normal(keys[0], (FEATURES, width)) / FEATURES**0.5)
         self.shift = nnx.Param(jnp.zeros((width,)))
         self.kernels = nnx.List([nnx.Param(jax.random.normal(each, (3, width, width)) * (1.5 / (3 * width)) ** 0.5) for each in keys[1:]])
         self.biases = nnx.List([nnx.Param(jnp.zeros((width,))) for _ in keys[1:]])
         self.head = nnx.Param(jnp.zeros((width, 4)))
-        self.trust = nnx.Param(jnp.repeat(jnp.asarray(TRUST)[:, None], 2, 1))
+        self.trust = nnx.Param(trust * jnp.repeat(jnp.asarray(TRUST)[:, None], 2, 1))
 
     def __call__(self, p: Array, q: Array) -> Array:
         """The matching […, n, n] on preferences p and q […, n, n], workers before firms."""
@@ -152,4 +153,4 @@ def shared(scores: Array, single: Array, fits: Array, axis: int) -> Array:
 
 def matchingnet(model: Any, problem: Any, env: Any, key: Array) -> Rule:
     """From its model in a problem file."""
-    return Rule.of(MatchingNet(model.width, model.depth, key))
+    return Rule.of(MatchingNet(model.width, model.depth, model.trust, key))

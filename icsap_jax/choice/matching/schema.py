@@ -125,6 +125,7 @@ class MatchingNet(RuleModel):
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "matchingnet", "width": 4, "depth": 1}]
     width: int = Field(32, ge=1, description="features of each pair of a worker and a firm")
     depth: int = Field(4, ge=1, description="layers")
+    trust: float = Field(4.0, ge=0, description="at first, as a logit, in deferred acceptance; 0: everybody is matched alike")
 
 
 class Classical(RuleModel):
