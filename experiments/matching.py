@@ -21,6 +21,7 @@ from time_to_quality import RESULTS, machine, measure
 
 from icsap_jax import config, runtime
 from icsap_jax.choice.matching.baselines import classical_rules, violations
+from icsap_jax.choice.matching.pictures import SHORT
 from icsap_jax.figures import ACCENT, COLOURS, QUIET, page
 
 FOLDER = RESULTS / "matching"
@@ -62,13 +63,11 @@ def classical() -> dict[str, Any]:
 def picture() -> None:
     """Everything that is there, for each correlation."""
     rules = json.loads((FOLDER / "classical.json").read_text())["rules"]
-    short = {"deferred_acceptance": "deferred acceptance", "top_trading_cycles": "top trading cycles",
-             "random_serial_dictatorship": "serial dictatorship"}  # fmt: skip
     with page(FOLDER / "frontier.png", 10.4, 4.2, columns=len(CORRELATIONS)) as (_, axes):
         for axis, correlation in zip(axes[0], CORRELATIONS, strict=True):
             axis.plot(*zip(*PRINTED[correlation], strict=True), "x", color=QUIET, label="printed (Ravindranath et al. 2021)")
             for colour, (name, found) in zip(COLOURS, rules[str(correlation)].items(), strict=False):
-                axis.plot(found["stability"][0], found["strategyproofness"][0], "o", color=colour, label=short[name])
+                axis.plot(found["stability"][0], found["strategyproofness"][0], "o", color=colour, label=SHORT[name])
             ours = [json.loads(path.read_text())["point"] for path in sorted(FOLDER.glob("*.json"))
                     if path.stem in POINTS and POINTS[path.stem][0] == correlation]  # fmt: skip
             if ours:

@@ -21,11 +21,13 @@ from icsap_jax.choice.matching.problem import Matching, MatchingEnv, instability
 PROFILES, LIES = 2048, 256  # on which rules are valued, and on which lies are searched
 SEED = 1_000_033
 NAMES = ("deferred_acceptance", "top_trading_cycles", "random_serial_dictatorship")
+CONSENTING = "random_serial_dictatorship_with_consent"
 
 
 def classical_rules() -> dict[str, Rule]:
     """By name."""
-    return {name: Rule.of(Classical(name, "workers")) for name in NAMES}
+    rules = {name: Rule.of(Classical(name, "workers")) for name in NAMES}
+    return {**rules, CONSENTING: Rule.of(Classical("random_serial_dictatorship", "workers", consent=True))}
 
 
 def baselines(problem: Matching, env: MatchingEnv, model: Any) -> dict[str, float]:

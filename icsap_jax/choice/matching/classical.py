@@ -5,8 +5,10 @@
     top_trading_cycles     everybody points to whom it likes best of who is left; cycles trade (Shapley & Scarf 1974, Abdulkadiroğlu &
                            Sönmez 2003): the side that trades has nothing to gain by lying, but the other may get partners it did not accept
     random_serial_dictatorship   in a random order agents pick the best who is left; exact probabilities, all orders at once. Of both sides,
-                           or of one: nobody gains by lying, as nobody's list decides but in its own turn, and as there is nobody whose
-                           consent is asked, partners may be unacceptable to those who are picked
+                           or of one: nobody gains by lying, as nobody's list decides but in its own turn. If nobody's consent is asked,
+                           partners may be unacceptable to those who are picked. If it is asked, whoever refuses the first who picks it
+                           leaves and stays single, and who picked goes on to its next best: so whom an agent may have does not depend on
+                           what it says, nobody gains by refusing whom it accepts, and nobody gets whom it does not accept
 
 Profiles stand along the last axis here, so that each step of an algorithm is a few operations on long vectors: p and q are [n, n, R],
 workers before firms. Where firms propose, workers and firms change places.
@@ -79,9 +81,10 @@ def top_trading_cycles(p: Array, q: Array) -> Array:
     return jax.lax.fori_loop(0, 2 * size, trade, (jnp.zeros(p.shape, bool), everybody, everybody))[0]
 
 
-def random_serial_dictatorship(p: Array, q: Array, orders: list[tuple[int, ...]]) -> Array:
+def random_serial_dictatorship(p: Array, q: Array, orders: list[tuple[int, ...]], consent: bool = False) -> Array:
     """The probability [n, n, R] of each pair when all `orders` of agents, firms counted after workers, are as likely: each in its turn, if
-    nobody picked it before, gets the best it accepts of who is left."""
+    nobody picked it before, gets the best it accepts of who is left; with `consent`, of those who accept it, and whom it likes better
+    leaves, having refused."""
     size = p.shape[0]
 
     def one(order: Array) -> Array:
@@ -91,10 +94,13 @@ def random_serial_dictatorship(p: Array, q: Array, orders: list[tuple[int, ...]]
             own = jnp.where(picks, p[agent], q[:, agent])  # [n, R]: what it thinks of the other side
             left, still = jnp.where(picks, firms, workers), jnp.where(picks, workers, firms)[agent]
             wish = jnp.where(left & still[None] & (own > 0), own, 0.0)
-            pick = (wish > 0) & (wish == wish.max(0, keepdims=True))
+            willing = jnp.where(picks, q[agent], p[:, agent]) > 0 if consent else jnp.ones_like(left)
+            best = jnp.where(willing, wish, 0.0).max(0, keepdims=True)
+            pick, gone = willing & (wish > 0) & (wish == best), (wish > 0) & (wish >= best)
             itself = (jnp.arange(size) == agent)[:, None]
             pair = jnp.where(picks, itself[:, None] & pick[None], itself[None] & pick[:, None])
-            return matched | pair, workers & ~_any(pair, 1), firms & ~_any(pair, 0)
+            workers = workers & ~_any(pair, 1) & ~jnp.where(picks, False, gone)
+            return matched | pair, workers, firms & ~_any(pair, 0) & ~jnp.where(picks, gone, False)
 
         everybody = jnp.ones((size, p.shape[2]), bool)
         return jax.lax.fori_loop(0, order.shape[0], turn, (jnp.zeros(p.shape, bool), everybody, everybody))[0]
@@ -123,10 +129,10 @@ def out_of_rows(matched: Array, like: Array) -> Array:
 
 
 class Classical(nnx.Module):
-    """A rule without parameters: `algorithm` names it, `proposing` the side that proposes, trades or picks."""
+    """A rule without parameters: `algorithm` names it, `proposing` the side that proposes, trades or picks; dictators may ask `consent`."""
 
-    def __init__(self, algorithm: str, proposing: str):
-        self.algorithm, self.proposing = algorithm, proposing
+    def __init__(self, algorithm: str, proposing: str, consent: bool = False):
+        self.algorithm, self.proposing, self.consent = algorithm, proposing, consent
 
     def __call__(self, p: Array, q: Array) -> Array:
         """The matching […, n, n] on preferences p and q."""
@@ -140,7 +146,7 @@ class Classical(nnx.Module):
         elif self.algorithm == "top_trading_cycles":
             found = top_trading_cycles(*sides)
         else:
-            found = random_serial_dictatorship(*sides, orders_of(size, self.proposing))
+            found = random_serial_dictatorship(*sides, orders_of(size, self.proposing), self.consent)
         return out_of_rows(found.swapaxes(0, 1) if firms else found, p)
 
 
@@ -151,4 +157,4 @@ def orders_of(size: int, proposing: str) -> list[tuple[int, ...]]:
 
 def rule(model: Any, problem: Any, env: Any, key: Any) -> Rule:
     """From its model in a problem file."""
-    return Rule.of(Classical(model.kind, model.proposing))
+    return Rule.of(Classical(model.kind, model.proposing, getattr(model, "consent", False)))

@@ -6,9 +6,12 @@ every worker and every firm spreads a probability of 1 over who is mutually acce
 with the smaller of its two probabilities: rows and columns sum to at most 1, and nobody gets whom it does not accept, by construction.
 
 What a layer begins with is, besides both preferences, what deferred acceptance makes of them (`guarded`). A fresh network trusts that, and
-learns where to leave it; without it all of a step's work goes into finding out what is stable. Begun without `trust`, where everybody who
-fits is matched alike, it comes from the other end, and stays there if gaps are dear. An agent's report changes what the network begins with
-as it changes any function of reports, so that nothing is hidden from the gap.
+learns where to leave it; without it all of a step's work goes into finding out what is stable. An agent's report changes what the network
+begins with as it changes any function of reports, so that nothing is hidden from the gap.
+
+With probability `dictators` a coin, not the network, has serial dictators of either side decide, who ask for consent. As nobody gains by
+lying to those, the gap falls with that probability at least in proportion: it is how to go on along the frontier, where dearer gaps move
+a network no further.
 """
 
 from __future__ import annotations
@@ -22,28 +25,36 @@ from flax import nnx
 
 from icsap_jax.bilevel.tiles import in_tiles
 from icsap_jax.bilevel.types import Array, Rule
-from icsap_jax.choice.matching.classical import deferred_acceptance, in_rows, out_of_rows
+from icsap_jax.choice.matching.classical import Classical, deferred_acceptance, in_rows, out_of_rows
 
 FEATURES = 13
 TILE = 130  # profiles at a time on a CPU
 LEAK = 0.01  # of what is negative, passed on
-TRUST = (1.0, 1.0, 0.125, 0.125)  # in what is left of both stable matchings, and in both guarded ones
+TRUST = (4.0, 4.0, 0.5, 0.5)  # at the start, as logits: in what is left of both stable matchings, and in both guarded ones
 
 
 class MatchingNet(nnx.Module):
-    """`width` h features, `depth` layers; kernels [3, h, h]. `trust` in deferred acceptance at first, as a logit."""
+    """`width` h features, `depth` layers; kernels [3, h, h]. `dictators`: how likely they are to decide instead."""
 
-    def __init__(self, width: int, depth: int, trust: float, key: Array):
+    def __init__(self, width: int, depth: int, dictators: float, key: Array):
+        self.dictators = dictators
         keys = jax.random.split(key, depth + 1)
         self.lift = nnx.Param(jax.random.normal(keys[0], (FEATURES, width)) / FEATURES**0.5)
         self.shift = nnx.Param(jnp.zeros((width,)))
         self.kernels = nnx.List([nnx.Param(jax.random.normal(each, (3, width, width)) * (1.5 / (3 * width)) ** 0.5) for each in keys[1:]])
         self.biases = nnx.List([nnx.Param(jnp.zeros((width,))) for _ in keys[1:]])
         self.head = nnx.Param(jnp.zeros((width, 4)))
-        self.trust = nnx.Param(trust * jnp.repeat(jnp.asarray(TRUST)[:, None], 2, 1))
+        self.trust = nnx.Param(jnp.repeat(jnp.asarray(TRUST)[:, None], 2, 1))
 
     def __call__(self, p: Array, q: Array) -> Array:
         """The matching […, n, n] on preferences p and q […, n, n], workers before firms."""
+        if not self.dictators:
+            return self.learned(p, q)
+        serial = [Classical("random_serial_dictatorship", side, consent=True)(p, q) for side in ("workers", "firms")]
+        return (1.0 - self.dictators) * self.learned(p, q) + 0.5 * self.dictators * (serial[0] + serial[1])
+
+    def learned(self, p: Array, q: Array) -> Array:
+        """What the network says of it."""
         shape, size = p.shape, p.shape[-1]
         p, q = p.reshape(-1, size, size), q.reshape(-1, size, size)
         known = [out_of_rows(each, p) for each in sides(*in_rows(p, q))]
@@ -153,4 +164,4 @@ def shared(scores: Array, single: Array, fits: Array, axis: int) -> Array:
 
 def matchingnet(model: Any, problem: Any, env: Any, key: Array) -> Rule:
     """From its model in a problem file."""
-    return Rule.of(MatchingNet(model.width, model.depth, model.trust, key))
+    return Rule.of(MatchingNet(model.width, model.depth, model.dictators, key))

@@ -114,7 +114,8 @@ class Matching(Problem):
 
 class MatchingNet(RuleModel):
     """A network under which it does not matter what anybody is called, and nobody gets whom it does not accept. It begins between the two
-    stable matchings of deferred acceptance, and learns where to leave them so that less is gained by lying."""
+    stable matchings of deferred acceptance, and learns where to leave them so that less is gained by lying. Some of the time dictators may
+    decide instead, to whom nobody gains by lying."""
 
     kind: Literal["matchingnet"] = "matchingnet"
     builder: ClassVar[Any] = "icsap_jax.choice.matching.rules:matchingnet"
@@ -125,7 +126,7 @@ class MatchingNet(RuleModel):
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "matchingnet", "width": 4, "depth": 1}]
     width: int = Field(32, ge=1, description="features of each pair of a worker and a firm")
     depth: int = Field(4, ge=1, description="layers")
-    trust: float = Field(4.0, ge=0, description="at first, as a logit, in deferred acceptance; 0: everybody is matched alike")
+    dictators: float = Field(0.0, ge=0, lt=1, description="how likely serial dictators of either side who ask for consent are to decide")
 
 
 class Classical(RuleModel):
@@ -156,11 +157,13 @@ class TopTradingCycles(Classical):
 
 
 class RandomSerialDictatorship(Classical):
-    """In a random order agents pick the best who is left, unasked: nobody gains by lying, and some get partners they do not accept."""
+    """In a random order agents pick the best who is left, and nobody gains by lying. Unasked, some get partners they do not accept; with
+    consent nobody does, and who refuses the first who picks it stays single."""
 
     kind: Literal["random_serial_dictatorship"] = "random_serial_dictatorship"
     statements: ClassVar[tuple[str, ...]] = ("nobody gains by lying, by construction",)
     proposing: Literal["workers", "firms", "both"] = Field("workers", description="who picks")
+    consent: bool = Field(False, description="ask who is picked; who refuses stays single, so that refusing is of no use")
 
     def unfit(self, problem: Problem) -> str | None:
         """All orders of both sides are gone through."""
