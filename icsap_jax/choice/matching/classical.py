@@ -86,30 +86,30 @@ def random_serial_dictatorship(p: Array, q: Array, orders: list[tuple[int, ...]]
     nobody picked it before, gets the best it accepts of who is left; with `consent`, of those who accept it, and whom it likes better
     leaves, having refused."""
     size = p.shape[0]
+    # By agent, workers before firms: what it thinks of the other side, and whether that would have it, [2n, n, R].
+    own = jnp.concatenate([p, q.swapaxes(0, 1)])
+    willing = jnp.concatenate([q, p.swapaxes(0, 1)]) > 0 if consent else jnp.ones(own.shape, bool)
 
     def one(order: Array) -> Array:
-        def turn(place: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            matched, workers, firms = state
-            picks, agent = order[place] < size, order[place] % size
-            own = jnp.where(picks, p[agent], q[:, agent])  # [n, R]: what it thinks of the other side
-            left, still = jnp.where(picks, firms, workers), jnp.where(picks, workers, firms)[agent]
-            wish = jnp.where(left & still[None] & (own > 0), own, 0.0)
-            willing = jnp.where(picks, q[agent], p[:, agent]) > 0 if consent else jnp.ones_like(left)
-            best = jnp.where(willing, wish, 0.0).max(0, keepdims=True)
-            pick, gone = willing & (wish > 0) & (wish == best), (wish > 0) & (wish >= best)
-            itself = (jnp.arange(size) == agent)[:, None]
-            pair = jnp.where(picks, itself[:, None] & pick[None], itself[None] & pick[:, None])
-            workers = workers & ~_any(pair, 1) & ~jnp.where(picks, False, gone)
-            return matched | pair, workers, firms & ~_any(pair, 0) & ~jnp.where(picks, gone, False)
+        def turn(place: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
+            left, picked = state  # [2, n, R], workers before firms; [2n, n, R]
+            agent = order[place]
+            side = agent // size
+            wish = jnp.where(left[1 - side] & left[side, agent % size][None] & (own[agent] > 0), own[agent], 0.0)
+            best = jnp.where(willing[agent], wish, 0.0).max(0, keepdims=True)
+            gone = (wish > 0) & (wish >= best)
+            pick = gone & (wish == best)
+            left = left.at[1 - side].set(left[1 - side] & ~gone).at[side, agent % size].set(left[side, agent % size] & ~_any(pick, 0))
+            return left, picked.at[agent].set(pick)
 
-        everybody = jnp.ones((size, p.shape[2]), bool)
-        return jax.lax.fori_loop(0, order.shape[0], turn, (jnp.zeros(p.shape, bool), everybody, everybody))[0]
+        everybody = jnp.ones((2, size, p.shape[2]), bool)
+        return jax.lax.fori_loop(0, order.shape[0], turn, (everybody, jnp.zeros(own.shape, bool)))[1]
 
     def add(total: Array, order: Array) -> tuple[Array, None]:
         return total + one(order), None
 
-    total, _ = jax.lax.scan(add, jnp.zeros(p.shape, p.dtype), jnp.asarray(orders))
-    return total / len(orders)
+    total, _ = jax.lax.scan(add, jnp.zeros(own.shape, p.dtype), jnp.asarray(orders))
+    return (total[:size] + total[size:].swapaxes(0, 1)) / len(orders)
 
 
 def _any(values: Array, axis: int) -> Array:
