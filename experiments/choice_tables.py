@@ -190,8 +190,8 @@ def matching_rows() -> list[list[str]]:
 
 
 def within(value: float, error: float) -> str:
-    """A mean and its standard error."""
-    return f"{abs(value):.5f} ± {error:.5f}" if error else f"{abs(value):g}"
+    """A mean and its standard error; 0 for what is rounding."""
+    return f"{abs(value):.5f} ± {error:.5f}" if abs(value) > 1e-9 else "0"
 
 
 def small(value: float) -> str:

@@ -11,7 +11,7 @@ from icsap_jax.choice.matching.problem import Matching, MatchingEnv
 from icsap_jax.figures import ACCENT, COLOURS, INK, page
 
 SHORT = {"deferred_acceptance": "deferred acceptance", "top_trading_cycles": "top trading cycles",
-         "random_serial_dictatorship": "serial dictatorship", CONSENTING: "serial dictatorship with consent"}  # fmt: skip
+         "random_serial_dictatorship": "serial dictatorship", CONSENTING: "dictators who ask"}  # fmt: skip
 
 
 def pictures(problem: Matching, env: MatchingEnv, rule: Rule, model: Any, folder: Path) -> None:
