@@ -229,13 +229,13 @@ def fair_lines() -> list[list[str]]:
 
 
 def matched_lines() -> list[list[str]]:
-    """What networks reach of either side of the trade-off; beside them deferred acceptance, or the dictators who decide in part."""
+    """What networks reach of either side of the trade-off; beside them what they begin with, or the dictators who decide in part."""
     rows, found = matching_rows(), []
     classical = {(correlation, rule): (violation, gap) for correlation, rule, violation, gap, _ in rows}
     for correlation, rule, violation, gap, _ in rows:
         if "matchingnet" in rule:
             partly = "strategyproof" in rule
-            kind = "random_serial_dictatorship_with_consent" if partly else "deferred_acceptance"
+            kind = "random_serial_dictatorship_with_consent" if partly else "guarded_deferred_acceptance"
             unstable, gained = classical[correlation, f"`{kind}`"]
             setting = f"matching 4×4, correlation {correlation}{', dictators in part' if partly else ''}"
             found.append([setting, "stability violation", violation, gap, f"{kind.replace('_', ' ')}: {unstable}, with a gap of {gained}"])

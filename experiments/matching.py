@@ -4,9 +4,10 @@
     python experiments/matching.py picture
 
 Each learned point is trained by the command a user types, in a process of its own, and judged on 20 480 fresh profiles by every misreport
-of every agent; classical rules on 2 048. Writes experiments/results/matching/NAME.json, and from those that are there the
-picture experiments/results/matching/frontier.png. What the authors print is in their notebooks (saisrivatsan/deep-matching-markets,
-plots/front_4_corr_*.ipynb), the convolutional network's last line of each log: (stability violation, strategyproofness violation).
+of every agent; so is guarded deferred acceptance, with which networks begin; other classical rules on 2 048. Writes
+experiments/results/matching/NAME.json, and from those that are there the picture experiments/results/matching/frontier.png. What the authors
+print is in their notebooks (saisrivatsan/deep-matching-markets, plots/front_4_corr_*.ipynb), the convolutional network's last line of each
+log: (stability violation, strategyproofness violation).
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from typing import Any
 from time_to_quality import RESULTS, machine, measure
 
 from icsap_jax import config, runtime
-from icsap_jax.choice.matching.baselines import classical_rules, violations
+from icsap_jax.choice.matching.baselines import GUARDED, classical_rules, violations
 from icsap_jax.choice.matching.pictures import SHORT
 from icsap_jax.figures import ACCENT, COLOURS, QUIET, page
 
 FOLDER = RESULTS / "matching"
-PROFILES = 2048  # for classical rules
+PROFILES, AS_LEARNED = 2048, 20480  # for classical rules, and for the one that stands beside learned ones
 CORRELATIONS = (0.0, 0.75)
 POINTS: dict[str, tuple[float, str, list[str]]] = {
     "uncorrelated": (0.0, "configs/choice/matching_4x4.yaml", []),
@@ -50,12 +51,13 @@ def learned(name: str) -> dict[str, Any]:
 
 
 def classical() -> dict[str, Any]:
-    """The classical rules at each correlation, on the same number of profiles."""
+    """The classical rules at each correlation."""
     runtime.prepare()
     started, found = time.monotonic(), {}
     for correlation in CORRELATIONS:
         problem, env = config.parse({"problem": {"kind": "matching", "correlation": correlation}}).problem.build(Path())
-        found[str(correlation)] = {name: violations(problem, env, rule, PROFILES) for name, rule in classical_rules().items()}
+        found[str(correlation)] = {
+            name: violations(problem, env, rule, AS_LEARNED if name == GUARDED else PROFILES) for name, rule in classical_rules().items()}
     return {"command": "python experiments/matching.py classical", "machine": machine(), "device": runtime.device_name(),
             "versions": runtime.versions(), "seconds": round(time.monotonic() - started, 1), "rules": found}  # fmt: skip
 

@@ -25,7 +25,9 @@ from icsap_jax.config import Config, ConfigError
 from icsap_jax.files import MANIFEST, as_json, damaged, digests, replacing_folder, sealed
 
 SCHEMA = 1
-FORMAT = 3  # 2: what a rule is given and does not learn is among the parameters; 3: features of a matching network have one length
+# 2: what a rule is given and does not learn is among the parameters. 3: features of a matching network have one length. 4: it begins with
+# guarded deferred acceptance.
+FORMAT = 4
 PARAMETERS, CONFIG, RESULT, REPLAY, STABLEHLO = "parameters.npz", "config.yaml", "result.json", "replay.npz", "rule.stablehlo"
 
 

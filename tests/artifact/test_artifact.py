@@ -149,7 +149,7 @@ def test_a_missing_file_is_found(copy: Path) -> None:
         artifact.load(copy)
 
 
-@pytest.mark.parametrize(("key", "readable"), [("schema", 1), ("format", 3)])
+@pytest.mark.parametrize(("key", "readable"), [("schema", 1), ("format", 4)])
 def test_an_artifact_of_the_future_is_refused(copy: Path, key: str, readable: int) -> None:
     """It names the file, what was found and what can be read."""
     reseal(copy, **{key: readable + 1})

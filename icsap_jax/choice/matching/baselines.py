@@ -1,6 +1,7 @@
 """The rules a user would otherwise match by: what each is worth, and what can be gained by lying under it, on fresh profiles.
 
-Sides are alike unless their lists were observed, so that of each rule the one in which workers propose, trade or pick stands for both.
+Sides are alike unless their lists were observed, so that of each rule the one in which workers propose, trade or pick stands for both; in
+guarded deferred acceptance both propose.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from icsap_jax.bilevel.deviations import double
 from icsap_jax.bilevel.reports import report_gap
 from icsap_jax.bilevel.types import Array, Draw, Outcome, Rule
 from icsap_jax.choice.matching.classical import Classical
+from icsap_jax.choice.matching.guarded import GuardedDeferredAcceptance
 from icsap_jax.choice.matching.problem import Matching, MatchingEnv, instability, unaccepted
 
 PROFILES, LIES = 2048, 256  # on which rules are valued, and on which lies are searched
 SEED = 1_000_033
 NAMES = ("deferred_acceptance", "top_trading_cycles", "random_serial_dictatorship")
+GUARDED = "guarded_deferred_acceptance"
 CONSENTING = "random_serial_dictatorship_with_consent"
 
 
 def classical_rules() -> dict[str, Rule]:
     """By name."""
     rules = {name: Rule.of(Classical(name, "workers")) for name in NAMES}
-    return {**rules, CONSENTING: Rule.of(Classical("random_serial_dictatorship", "workers", consent=True))}
+    asking = Rule.of(Classical("random_serial_dictatorship", "workers", consent=True))
+    return {**rules, CONSENTING: asking, GUARDED: Rule.of(GuardedDeferredAcceptance())}
 
 
 def baselines(problem: Matching, env: MatchingEnv, model: Any) -> dict[str, float]:

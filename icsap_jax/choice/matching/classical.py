@@ -33,12 +33,12 @@ def deferred_acceptance(p: Array, q: Array) -> Array:
     size = p.shape[0]
 
     def proposals(open_: Array) -> Array:
-        wish = jnp.where(open_, p, 0.0)
+        wish = jnp.where(open_, p, 0)
         return open_ & (wish == wish.max(1, keepdims=True))
 
     def refused(open_: Array) -> Array:
         asked = proposals(open_)
-        offer = jnp.where(asked, q, 0.0)
+        offer = jnp.where(asked, q, 0)
         return open_ & ~(asked & (offer < offer.max(0, keepdims=True)))
 
     def unfinished(state: tuple[Array, Array, Array]) -> Array:

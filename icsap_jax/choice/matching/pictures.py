@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from icsap_jax.bilevel.types import Rule
-from icsap_jax.choice.matching.baselines import CONSENTING, LIES, classical_rules, violations
+from icsap_jax.choice.matching.baselines import CONSENTING, GUARDED, LIES, classical_rules, violations
 from icsap_jax.choice.matching.problem import Matching, MatchingEnv
 from icsap_jax.figures import ACCENT, COLOURS, INK, page
 
 SHORT = {"deferred_acceptance": "deferred acceptance", "top_trading_cycles": "top trading cycles",
-         "random_serial_dictatorship": "serial dictatorship", CONSENTING: "dictators who ask"}  # fmt: skip
+         "random_serial_dictatorship": "serial dictatorship", CONSENTING: "dictators who ask", GUARDED: "guarded"}  # fmt: skip
 
 
 def pictures(problem: Matching, env: MatchingEnv, rule: Rule, model: Any, folder: Path) -> None:

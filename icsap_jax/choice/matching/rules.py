@@ -5,9 +5,9 @@ largest along its worker's row and the largest along its firm's column: so permu
 every worker and every firm spreads a probability of 1 over who is mutually acceptable and staying single, by softmax, and a pair is matched
 with the smaller of its two probabilities: rows and columns sum to at most 1, and nobody gets whom it does not accept, by construction.
 
-What a layer begins with is, besides both preferences, what deferred acceptance makes of them (`guarded`). A fresh network trusts that, and
-learns where to leave it; without it all of a step's work goes into finding out what is stable. An agent's report changes what the network
-begins with as it changes any function of reports, so that nothing is hidden from the gap.
+What a layer begins with is, besides both preferences, what deferred acceptance makes of them (`guarded`). A fresh network does nearly what
+guarded deferred acceptance does, and learns where to leave it; without it all of a step's work goes into finding out what is stable. An
+agent's report changes what the network begins with as it changes any function of reports, so that nothing is hidden from the gap.
 
 With probability `dictators` a coin, not the network, has serial dictators of either side decide, who ask for consent. As nobody gains by
 lying to those, the gap falls with that probability at least in proportion: it is how to go on along the frontier, where dearer gaps move
@@ -25,12 +25,13 @@ from flax import nnx
 
 from icsap_jax.bilevel.tiles import in_tiles
 from icsap_jax.bilevel.types import Array, Rule
-from icsap_jax.choice.matching.classical import Classical, deferred_acceptance, in_rows, out_of_rows
+from icsap_jax.choice.matching.classical import Classical, in_rows, out_of_rows
+from icsap_jax.choice.matching.guarded import halves
 
 FEATURES = 13
 TILE = 130  # profiles at a time on a CPU
 LEAK = 0.01  # of what is negative, passed on
-TRUST = (4.0, 4.0, 0.5, 0.5)  # at the start, as logits: in what is left of both stable matchings, and in both guarded ones
+TRUST = (6.0, 6.0, 0.0, 0.0)  # at the start, as logits: in what is left of both stable matchings, and in both guarded ones
 
 
 class MatchingNet(nnx.Module):
@@ -57,14 +58,14 @@ class MatchingNet(nnx.Module):
         """What the network says of it."""
         shape, size = p.shape, p.shape[-1]
         p, q = p.reshape(-1, size, size), q.reshape(-1, size, size)
-        known = [out_of_rows(each, p) for each in sides(*in_rows(p, q))]
+        known = [out_of_rows(each, p) for each in halves(*in_rows(p, q))]
         if jax.default_backend() != "cpu":
             return self.matched((p, q, known)).reshape(shape)
         # What a tile holds stays in the processor's cache, also on the way back.
         return in_tiles(jax.checkpoint(self.matched), (p, q, known), TILE).reshape(shape)
 
     def matched(self, rows: tuple[Array, Array, list[Array]]) -> Array:
-        """The matching of profiles [R, n, n] with what `sides` says of them."""
+        """The matching of profiles [R, n, n] with what `halves` says of them."""
         p, q, known = rows
         fits = (p > 0) & (q > 0)
         x = jnp.stack([jax.nn.relu(p), jax.nn.relu(q), fits.astype(p.dtype), *known], -1) @ self.lift[...]
@@ -78,38 +79,6 @@ class MatchingNet(nnx.Module):
         worker = shared(scores[..., 0] + pairs[..., 0], scores[..., 2].mean(2, keepdims=True) + alone[0][..., 0], fits, 2)
         firm = shared(scores[..., 1] + pairs[..., 1], scores[..., 3].mean(1, keepdims=True) + alone[1][..., 1], fits, 1)
         return jnp.where(worker <= firm, worker, firm)
-
-
-def sides(p: Array, q: Array) -> list[Array]:
-    """What deferred acceptance says of preferences [n, n, R] if either side proposes, as booleans [n, n, R]: what is left of the matching
-    without those who are suspected, for both sides; the guarded matching; the matching; what agents are entitled to; and whom they could
-    have."""
-    both = [guarded(p, q), [each.swapaxes(0, 1) for each in guarded(q.swapaxes(0, 1), p.swapaxes(0, 1))]]
-    return [side[place] for place in range(5) for side in both]
-
-
-def guarded(p: Array, q: Array) -> list[Array]:
-    """Deferred acceptance where workers propose, and what firms may have done to it, as booleans [n, n, R]: the pairs of firms that are not
-    suspected; deferred acceptance without the others; with them; what each firm would get there if it had left nobody out; and who would
-    propose to it if it refused all others, the menu from which a firm gets what it likes best if it names that alone.
-
-    Under deferred acceptance a firm gains by leaving workers out of its list: whom it refuses goes on to propose to others, who then
-    refuse whom it wants. A firm that gets more than it would had it named everybody is suspected, rightly or not. If it gets nothing,
-    nobody gains by cutting its list short; and as truly short lists that gain so are rare, little stability is lost. What is left is
-    reporting another order of all, by which few gain, and making others suspected."""
-    size = p.shape[0]
-    # Whoever is left out comes after everybody named, in an order that calls nobody by name: by how much it wants the firm.
-    completed = jnp.where(q > 0, q, (0.1 + jax.nn.relu(p)) * (0.1 / size))
-    one = jnp.eye(size, dtype=bool)[:, None, :, None]
-    offers = jnp.concatenate([q[None], jnp.where(one, completed[None], q[None]), jnp.where(one, 0.0, q[None])])  # [1 + 2n, n, n, R]
-    together = [jnp.moveaxis(each, 0, 2).reshape(size, size, -1) for each in (jnp.broadcast_to(p, offers.shape), offers)]
-    found = jnp.moveaxis(deferred_acceptance(*together).reshape(size, size, 2 * size + 1, -1), 2, 0)
-    matched = found[0]
-    entitled = jnp.stack([found[1 + firm][:, firm] for firm in range(size)], 1) & (q > 0)
-    suspected = (jnp.where(matched, q, 0.0).sum(0) > jnp.where(entitled, q, 0.0).sum(0))[None]
-    elsewhere = jnp.stack([jnp.where(found[1 + size + firm], p, 0.0).sum(1) for firm in range(size)], 1)
-    menu = (p > elsewhere) & (q > 0)
-    return [matched & ~suspected, deferred_acceptance(p, jnp.where(suspected, 0.0, q)), matched, entitled, menu]
 
 
 def of_length_one(x: Array) -> Array:
