@@ -5,9 +5,9 @@
 
 Each learned point is trained by the command a user types, in a process of its own, and judged on 20 480 fresh profiles by every misreport
 of every agent; so is guarded deferred acceptance, with which networks begin; other classical rules on 2 048. Writes
-experiments/results/matching/NAME.json, and from those that are there the picture experiments/results/matching/frontier.png. What the authors
-print is in their notebooks (saisrivatsan/deep-matching-markets, plots/front_4_corr_*.ipynb), the convolutional network's last line of each
-log: (stability violation, strategyproofness violation).
+experiments/results/matching/NAME.json, and from those that are there the picture experiments/results/matching/frontier.png. What the
+authors print is in their notebooks (saisrivatsan/deep-matching-markets, plots/front_4_corr_*.ipynb), the convolutional network's last line
+of each log: (stability violation, strategyproofness violation).
 """
 
 from __future__ import annotations
