@@ -109,29 +109,30 @@ def test_the_side_of_which_fewer_are_present_proposes_in_both_halves() -> None:
 
 @pytest.fixture(scope="module")
 def lied_to():
-    """Three on a side, 128 profiles, lists short and alike in part: (p, q, by rule, what each agent gains by its best lie and the matching,
-    what a fresh network does)."""
+    """Three on a side, 128 profiles, lists short and alike in part: (p, q, what each agent gains by its best lie under deferred acceptance,
+    guarded and not; the matching by rule; what a fresh network does)."""
     problem, env = made(3, truncation=0.4, correlation=0.3)
     decided = jax.jit(lambda env, rule, types: problem.decide(env, rule, None, types).probability)
     with jax.enable_x64(True):
         env = jax.tree.map(jnp.asarray, env)
         draw = problem.draw(env, jax.random.key(0), 128)
-        rules = {name: classical_rules()[name] for name in ("deferred_acceptance", CONSENTING, GUARDED)}
-        found = {name: (report_gap(problem, env, rule, draw), np.asarray(decided(env, rule, draw.types))) for name, rule in rules.items()}
+        rules = classical_rules()
+        gaps = {name: report_gap(problem, env, rules[name], draw) for name in ("deferred_acceptance", GUARDED)}
+        matched = {name: np.asarray(decided(env, rules[name], draw.types)) for name in (CONSENTING, GUARDED)}
         fresh = np.asarray(decided(env, Rule.of(MatchingNet(4, 1, 0.0, jax.random.key(0))), draw.types))
-    return *worth(problem, env, draw), found, fresh
+    return *worth(problem, env, draw), gaps, matched, fresh
 
 
 def test_guards_take_most_of_what_lies_gain_and_little_stability(lied_to) -> None:
     """Less than half of what is gained under deferred acceptance, and less than a quarter of the instability of dictators who ask."""
-    p, q, found, _ = lied_to
-    unstable = {name: float(instability(matched, p, q).mean()) for name, (_, matched) in found.items()}
-    assert found[GUARDED][0].mean() < 0.5 * found["deferred_acceptance"][0].mean()
+    p, q, gaps, matched, _ = lied_to
+    unstable = {name: float(instability(each, p, q).mean()) for name, each in matched.items()}
+    assert gaps[GUARDED].mean() < 0.5 * gaps["deferred_acceptance"].mean()
     assert 0 < unstable[GUARDED] < 0.25 * unstable[CONSENTING]
-    assert not found[GUARDED][1][(p <= 0) | (q <= 0)].any()
+    assert not matched[GUARDED][(p <= 0) | (q <= 0)].any()
 
 
 def test_a_fresh_network_does_nearly_what_guarded_deferred_acceptance_does(lied_to) -> None:
     """Its logits of 6 leave e⁻⁶ of each chance to others, of whom there are at most three."""
-    *_, found, fresh = lied_to
-    np.testing.assert_allclose(fresh, found[GUARDED][1], atol=3 * np.exp(-6.0))
+    *_, matched, fresh = lied_to
+    np.testing.assert_allclose(fresh, matched[GUARDED], atol=3 * np.exp(-6.0))

@@ -10,8 +10,7 @@ guarded deferred acceptance does, and learns where to leave it; without it all o
 agent's report changes what the network begins with as it changes any function of reports, so that nothing is hidden from the gap.
 
 With probability `dictators` a coin, not the network, has serial dictators of either side decide, who ask for consent. As nobody gains by
-lying to those, the gap falls with that probability at least in proportion: it is how to go on along the frontier, where dearer gaps move
-a network no further.
+lying to those, the gap falls with that probability at least in proportion: it is how to go on along the frontier.
 """
 
 from __future__ import annotations

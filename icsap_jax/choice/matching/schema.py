@@ -16,6 +16,8 @@ from icsap_jax.config.objectives import Objective
 
 STABILITY = "stability"
 Side = Literal["workers", "firms"]
+BY_CONSTRUCTION = ("individually rational by construction", "nobody is matched more than once by construction",
+                   "whatever workers and firms are called, they are matched alike, by construction")  # fmt: skip
 
 
 def _read(value: Any, info: ValidationInfo) -> dict[str, float]:
@@ -120,9 +122,7 @@ class MatchingNet(RuleModel):
     kind: Literal["matchingnet"] = "matchingnet"
     builder: ClassVar[Any] = "icsap_jax.choice.matching.rules:matchingnet"
     problems: ClassVar[tuple[str, ...]] = ("matching",)
-    statements: ClassVar[tuple[str, ...]] = (
-        "individually rational by construction", "nobody is matched more than once by construction",
-        "whatever workers and firms are called, they are matched alike, by construction")
+    statements: ClassVar[tuple[str, ...]] = BY_CONSTRUCTION
     examples: ClassVar[list[dict[str, Any]]] = [{"kind": "matchingnet", "width": 4, "depth": 1}]
     width: int = Field(32, ge=1, description="features of each pair of a worker and a firm")
     depth: int = Field(4, ge=1, description="layers")
@@ -156,8 +156,7 @@ class GuardedDeferredAcceptance(Classical):
 
     kind: Literal["guarded_deferred_acceptance"] = "guarded_deferred_acceptance"
     builder: ClassVar[Any] = "icsap_jax.choice.matching.guarded:rule"
-    statements: ClassVar[tuple[str, ...]] = ("individually rational by construction", "nobody is matched more than once by construction",
-                                             "whatever workers and firms are called, they are matched alike, by construction")
+    statements: ClassVar[tuple[str, ...]] = BY_CONSTRUCTION
 
 
 class TopTradingCycles(Classical):
